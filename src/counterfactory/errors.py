@@ -42,6 +42,10 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> CounterfactoryError
     """
     names = sorted(str(a) for a in allowed) if isinstance(allowed, (set, frozenset)) else [str(a) for a in allowed]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {len(names)} known names"
+    hint = (
+        f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"choose one of the {len(names)} known names"
+    )
     shown = ", ".join(names[:30]) + (f", and {len(names) - 30} more" if len(names) > 30 else "")
-    return CounterfactoryError(f"unknown {kind}", given=name, expected=f"one of {shown}" if names else "nothing is registered", hint=hint)
+    return CounterfactoryError(
+        f"unknown {kind}", given=name, expected=f"one of {shown}" if names else "nothing is registered", hint=hint
+    )

@@ -6,21 +6,23 @@ import math
 import types
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from counterfactory.errors import CounterfactoryError, unknown
 
+S = TypeVar("S", bound="Settings")
+
 
 def setting(
-    default: Any,
     help: str,
     *,
+    default: Any,
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
 ) -> Any:
-    """Declare one field of a settings class: its default, help, unit and allowed range (both ends included)."""
+    """Declare one field of a settings class: its help, default, unit and allowed range (both ends included)."""
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -31,7 +33,7 @@ class Settings:
 
     Example:
         >>> class Ridge(Settings):
-        ...     strength: float = setting(1.0, "weight of the penalty", low=0.0)
+        ...     strength: float = setting("weight of the penalty", default=1.0, low=0.0)
         >>> Ridge(strength=2.0)
         Ridge(strength=2.0)
         >>> Ridge.from_dict({"strength": 0.5}).to_dict()
@@ -51,10 +53,14 @@ class Settings:
             _check_range(value, f.metadata, f"{type(self).__name__}.{f.name}")
 
     def __repr__(self) -> str:
-        changed = [f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        changed = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
+        ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: S, **changes: Any) -> S:
         """A copy with some fields changed; unknown names are refused with the near ones named."""
         return self.from_dict({**self.to_dict(), **changes})
 
@@ -63,7 +69,7 @@ class Settings:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls: type[S], values: dict[str, Any]) -> S:
         """The inverse of `to_dict`; raises `CounterfactoryError` for an unknown field."""
         known = [f.name for f in dataclasses.fields(cls)]
         for name in values:
@@ -95,7 +101,12 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, (list, tuple)):
         inner = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else list(args)
         if len(inner) != len(value):
-            raise CounterfactoryError(f"{where} has the wrong length", given=value, expected=f"{len(inner)} values", hint="give one value a place")
+            raise CounterfactoryError(
+                f"{where} has the wrong length",
+                given=value,
+                expected=f"{len(inner)} values",
+                hint="give one value a place",
+            )
         return tuple(_coerce(v, a, where) for v, a in zip(value, inner, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -103,7 +114,9 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     wrong = plain is not Any and (not isinstance(value, plain) or (plain in (int, float) and isinstance(value, bool)))
     if wrong:
         name = getattr(hint, "__name__", str(hint))
-        raise CounterfactoryError(f"{where} has the wrong type", given=value, expected=name, hint=f"give a value of type {name}")
+        raise CounterfactoryError(
+            f"{where} has the wrong type", given=value, expected=name, hint=f"give a value of type {name}"
+        )
     return value
 
 
@@ -118,4 +131,6 @@ def _check_range(value: Any, metadata: Any, where: str) -> None:
         if outside:
             span = f"from {'-inf' if low is None else low} to {'inf' if high is None else high}"
             unit = f" {metadata['unit']}" if metadata.get("unit") else ""
-            raise CounterfactoryError(f"{where} is out of range", given=v, expected=span + unit, hint="choose a value inside the range")
+            raise CounterfactoryError(
+                f"{where} is out of range", given=v, expected=span + unit, hint="choose a value inside the range"
+            )
