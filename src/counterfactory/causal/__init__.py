@@ -1,0 +1,68 @@
+"""Causal graphs, structural causal models, interventions and counterfactuals."""
+
+from counterfactory.causal.bridge import to_dowhy
+from counterfactory.causal.discrete import DiscreteSCM, Table
+from counterfactory.causal.graph import CausalGraph
+from counterfactory.causal.interventions import Add, CutEdge, Intervention, Policy, Replace, Scale, Set, combine
+from counterfactory.causal.linear import LinearSCM
+from counterfactory.causal.mechanisms import AdditiveNoise, Function, Invertible, Linear, LocationScale, Mechanism
+from counterfactory.causal.neural import NeuralSCM
+from counterfactory.causal.neural_fit import NeuralFit
+from counterfactory.causal.noise import (
+    Deterministic,
+    Empirical,
+    Exponential,
+    Gamma,
+    Gumbel,
+    Laplace,
+    Logistic,
+    Noise,
+    Normal,
+    StudentT,
+    Uniform,
+    generator,
+)
+from counterfactory.causal.samples import Counterfactual, Estimate, Samples
+from counterfactory.causal.scm import SCM
+from counterfactory.causal.spline import Spline
+
+__all__ = [
+    "SCM",
+    "Add",
+    "AdditiveNoise",
+    "CausalGraph",
+    "Counterfactual",
+    "CutEdge",
+    "Deterministic",
+    "DiscreteSCM",
+    "Empirical",
+    "Estimate",
+    "Exponential",
+    "Function",
+    "Gamma",
+    "Gumbel",
+    "Intervention",
+    "Invertible",
+    "Laplace",
+    "Linear",
+    "LinearSCM",
+    "LocationScale",
+    "Logistic",
+    "Mechanism",
+    "NeuralFit",
+    "NeuralSCM",
+    "Noise",
+    "Normal",
+    "Policy",
+    "Replace",
+    "Samples",
+    "Scale",
+    "Set",
+    "Spline",
+    "StudentT",
+    "Table",
+    "Uniform",
+    "combine",
+    "generator",
+    "to_dowhy",
+]
