@@ -1,0 +1,373 @@
+"""Causal diffusion autoencoder: a picture, had one of its causes been different.
+
+Komanduri, Zhao, Chen and Wu, "Causal Diffusion Autoencoders: Toward Counterfactual Generation via Diffusion
+Probabilistic Models", ECAI 2024 (arXiv 2404.17735).
+
+A picture x is encoded into exogenous noise u, one block of k = d / n coordinates a cause. Mechanisms turn u into causal
+variables along a given graph with adjacency A, and a diffusion model draws the picture from them:
+
+    u ~ q(u | x) = N(mu(x), var(x))                             encoder
+    z_i = f_i(A_i * z) + u_i                                    additive-noise mechanisms, in topological order
+    eps_hat = eps_theta(x_t, t, z),  eps_theta a U-Net          decoder
+    L = mean (eps - eps_hat)^2 + gamma [ KL(q(u|x) || N(0, I)) + sum_i KL(N(z_i, I) || N(y_i 1, I)) ]
+
+The second divergence is 1/2 |z_i - y_i|^2: the prior that ties block i to the label y_i of cause i. A counterfactual is
+abduction (u from the encoder, x_T by DDIM inversion), action (the block of an intervened cause is set to its value) and
+prediction (descendants are recomputed with their own u), then a DDIM decode from the same x_T.
+
+Where this differs from the released code: f_i sees the masked recursive z of the paper (`parent_mode="masked"`), not the
+sum of the parents' u, which stays available as `"sum_u"`; an intervened root is set, z_i = v, where the code sets
+u_i = v and so gets v + f_i(0); x_T comes from DDIM inversion by default, where the code draws it afresh (`"noise"`); the
+noise on z is a setting, since at the code's 0.001 the decoder reads values off tiny residuals of other blocks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from counterfactory.causal import CausalGraph, Intervention
+from counterfactory.errors import CounterfactoryError, unknown
+from counterfactory.learn.base import LatentModel
+from counterfactory.learn.images.base import CausalImageSettings, check_images, check_labels
+from counterfactory.nn.denoisers import build_unet2d, build_unet2d_condition
+from counterfactory.nn.diffusion import Diffusion
+from counterfactory.nn.encoder import GaussianEncoder, gaussian_kl
+from counterfactory.settings import setting
+
+
+class CausalDiffAESettings(CausalImageSettings):
+    """Settings of `CausalDiffAE`; the defaults are for 32-pixel pictures on a laptop, the docs list the paper's."""
+
+    latent_dim: int = setting("width d of the code, a multiple of the number of causes", default=32, low=1)
+    parent_mode: str = setting("what a mechanism sees of its parents", default="masked", choices=("masked", "sum_u"))
+    gamma_max: float = setting("final weight of both divergences", default=1.0, low=0.0)
+    gamma_ramp: float = setting(
+        "share of the training over which the weight rises from 0", default=0.25, low=0.0, high=1.0
+    )
+    z_noise: float = setting("variance of the noise on z, in units of the encoder's variance", default=0.1, low=0.0)
+    p_drop: float = setting("share of the pictures shown without code, for guidance", default=0.0, low=0.0, high=1.0)
+    action: str = setting(
+        "do() sets a block to where the data have that label, or to the label itself",
+        default="calibrated",
+        choices=("calibrated", "label"),
+    )
+    encoder_channels: tuple[int, ...] = setting("channels of the encoder's convolutions", default=(32, 64, 128), low=1)
+    denoiser: str = setting("diffusers class of the decoder", default="unet2d", choices=("unet2d", "unet2d_condition"))
+
+
+@dataclass(frozen=True)
+class CausalCode:
+    """What the encoder and the mechanisms make of pictures: u, its variance and z, each [b, n, k]."""
+
+    u_mean: Float[Tensor, "b n k"]
+    u_var: Float[Tensor, "b n k"]
+    z: Float[Tensor, "b n k"]
+
+
+class Mechanisms(nn.Module):
+    """z_i = f_i(parents) + u_i for every cause, f_i a small network (Linear, LeakyReLU, Linear).
+
+    Args:
+        graph: the causal graph over the n causes.
+        k: coordinates a cause.
+        parent_mode: `"masked"`: f_i sees z times column i of A, [n k] -> [k]; `"sum_u"`: the sum of the parents' u.
+    """
+
+    def __init__(self, graph: CausalGraph, k: int, parent_mode: str) -> None:
+        super().__init__()
+        n = len(graph.nodes)
+        wide = n * k if parent_mode == "masked" else k
+        self.graph, self.parent_mode = graph, parent_mode
+        self.f = nn.ModuleList(
+            nn.Sequential(nn.Linear(wide, n * k), nn.LeakyReLU(0.2), nn.Linear(n * k, k)) for _ in range(n)
+        )
+        self.register_buffer("adjacency", torch.tensor(graph.adjacency, dtype=torch.float32), persistent=False)
+
+    def forward(
+        self, u: Float[Tensor, "b n k"], act: Mapping[int, Any] | None = None, factual: Tensor | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Run the mechanisms; `act` maps a cause to a function of its natural block, `factual` is kept where nothing changes."""
+        act = act or {}
+        blocks: list[Tensor] = [torch.zeros_like(u[:, 0])] * len(self.graph.nodes)
+        changed: set[int] = set()
+        for i in (self.graph.index(name) for name in self.graph.order):
+            parents = [self.graph.index(p) for p in self.graph.parents(self.graph.nodes[i])]
+            if factual is not None and i not in act and not changed.intersection(parents):
+                blocks[i] = factual[:, i]
+                continue
+            mask = self.adjacency[:, i, None]
+            if self.parent_mode == "masked":
+                seen = (torch.stack(blocks, 1) * mask).flatten(1)
+            else:  # an intervened parent speaks through its new value, the others through their u
+                seen = (torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1) * mask).sum(1)
+            natural = self.f[i](seen).float() + u[:, i]
+            blocks[i] = act[i](natural) if i in act else natural
+            changed.add(i)
+        return torch.stack(blocks, 1)
+
+
+class RunningMoments(nn.Module):
+    """What the data look like in the code: moments of mu, and of z with the labels, over the last hundred batches.
+
+    mu is narrower than its prior once the labels explain the picture, so `sample` draws from its own moments. And the two
+    priors pull a root's block, where z = u + constant, to 0 and to y with equal strength, so it settles near y / 2: the
+    regression of z on y tells where a block stands for a label.
+    """
+
+    def __init__(self, latent_dim: int, causes: int) -> None:
+        super().__init__()
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.register_buffer("mu_mean", torch.zeros(latent_dim))
+        self.register_buffer("mu_cov", torch.eye(latent_dim))
+        self.register_buffer("z_mean", torch.zeros(causes, latent_dim // causes))
+        self.register_buffer("y_mean", torch.zeros(causes))
+        self.register_buffer("zy", torch.ones(causes, latent_dim // causes))
+        self.register_buffer("yy", torch.ones(causes))
+
+    @torch.no_grad()
+    def update(self, mu: Float[Tensor, "b d"], z: Float[Tensor, "b n k"], y: Float[Tensor, "b n"]) -> None:
+        """Take in a batch."""
+        if len(mu) < 2:
+            return
+        self.updates += 1
+        rate = max(0.01, 1 / int(self.updates))
+        self.mu_mean.lerp_(mu.mean(0), rate)
+        self.z_mean.lerp_(z.mean(0), rate)
+        self.y_mean.lerp_(y.mean(0), rate)
+        mu, z, y = mu - self.mu_mean, z - self.z_mean, y - self.y_mean
+        self.mu_cov.lerp_((mu.T @ mu / len(mu)).to(self.mu_cov), rate)
+        self.zy.lerp_((z * y[..., None]).mean(0), rate)
+        self.yy.lerp_(y.square().mean(0), rate)
+
+    def regression(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
+        """Slope and intercept of every coordinate of z in its label."""
+        slope = self.zy / self.yy[:, None].clamp(min=1e-8)
+        slope = torch.where(slope.abs() < 1e-3, 1e-3, slope)  # a dead coordinate stays where it is
+        return slope, self.z_mean - slope * self.y_mean[:, None]
+
+    def draw(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """New mu with the mean and covariance of the data's."""
+        root = torch.linalg.cholesky(self.mu_cov.cpu().double() + 1e-6 * torch.eye(len(self.mu_mean))).float()
+        return self.mu_mean.cpu() + torch.randn(n, len(root), generator=generator) @ root.T
+
+
+class CausalDiffAE(LatentModel):
+    """The causal diffusion autoencoder.
+
+    Args:
+        settings: see `CausalDiffAESettings`.
+        denoiser: a decoder of your own, any module `eps = f(x_t, t, code [b, n, k], classes)`; built from the settings
+            when not given. `nn.denoisers` wraps diffusers' U-Nets.
+
+    Example:
+        >>> from counterfactory.worlds import load
+        >>> world = load("pendulum")
+        >>> model = CausalDiffAE(CausalDiffAESettings.for_world(world, unet_channels=(8, 8)))
+        >>> model.counterfactual(world.sample(2).observation, do={"angle": 30.0}, steps=2).shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    slug = "causal_diffae"
+    settings: CausalDiffAESettings
+
+    def __init__(self, settings: CausalDiffAESettings, denoiser: nn.Module | None = None) -> None:
+        super().__init__()
+        s = self.settings = settings
+        self.graph = CausalGraph(s.causes, s.edges)
+        n = len(s.causes)
+        s.check_causes()
+        if s.latent_dim % n:
+            raise CounterfactoryError(
+                "the code cannot be shared out among the causes",
+                given=f"latent_dim={s.latent_dim} for {n} causes",
+                expected="a multiple of the number of causes",
+                hint=f"try latent_dim={n * 8}",
+            )
+        self.k = s.latent_dim // n
+        self.encoder = GaussianEncoder(s.image_shape, s.latent_dim, s.encoder_channels)
+        self.mechanisms = Mechanisms(self.graph, self.k, s.parent_mode)
+        self.denoiser = denoiser if denoiser is not None else self._build_denoiser()
+        self.diffusion = Diffusion(s.timesteps, s.schedule)
+        self.gamma = s.gamma_max
+        for name in ("centre", "scale"):
+            self.register_buffer(name, torch.tensor(getattr(s, name)), persistent=False)
+        self.moments = RunningMoments(s.latent_dim, n)
+
+    def _build_denoiser(self) -> nn.Module:
+        s = self.settings
+        shared = {
+            "channels": s.unet_channels,
+            "layers": s.unet_layers,
+            "norm_groups": s.norm_groups,
+            "classes": s.classes,
+        }
+        if s.denoiser == "unet2d":
+            return build_unet2d(s.image_shape, s.latent_dim, attention=s.attention, patch=s.patch, **shared)
+        return build_unet2d_condition(s.image_shape, len(s.causes), self.k, **shared)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def set_progress(self, step: int, steps: int) -> None:
+        """gamma rises linearly from 0 (the first step) to `gamma_max` over the first `gamma_ramp` of the training."""
+        ramp = self.settings.gamma_ramp * steps
+        self.gamma = self.settings.gamma_max * (min(1.0, step / ramp) if ramp > 0 else 1.0)
+
+    def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of L.
+
+        Args:
+            batch: `image` [b, c, h, w] in [0, 1]; `labels` [b, n] in raw units; optional `labelled` [b] bool, false for
+                pictures whose labels are unknown (they train the decoder without code); optional `class` [b] int.
+        """
+        x = 2 * check_images(batch["image"], self.settings.image_shape) - 1
+        known: Bool[Tensor, " b"] | None = batch.get("labelled")
+        labels = check_labels(batch["labels"], self.settings.causes, known)
+        keep = torch.rand(len(x), device=x.device) >= self.settings.p_drop
+        keep = keep if known is None else keep & known
+        mean, variance = self.encoder(x)
+        z = self.mechanisms(self._blocks(mean))
+        code = z + (self.settings.z_noise * self._blocks(variance)).sqrt() * torch.randn_like(z)
+        x_t, t, eps = self.diffusion.noised(x)
+        eps_hat = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
+        denoise = (eps - eps_hat).square().mean()
+        y = torch.where(keep[:, None], (labels - self.centre) / self.scale, 0.0)
+        if self.training:
+            self.moments.update(mean[keep], z[keep], y[keep])
+        count = keep.sum().clamp(min=1)
+        kl_prior = (gaussian_kl(mean, variance) * keep).sum() / count
+        kl_label = (0.5 * (z - y[..., None]).square().sum((1, 2)) * keep).sum() / count
+        total = denoise + self.gamma * (kl_prior + kl_label)
+        return {"total": total, "denoise": denoise, "kl_prior": kl_prior, "kl_label": kl_label}
+
+    # -- abduction, action, prediction ---------------------------------------------------------------------------------
+
+    def _blocks(self, code: Float[Tensor, "b d"]) -> Float[Tensor, "b n k"]:
+        return code.unflatten(1, (len(self.settings.causes), self.k))
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "b c h w"]) -> CausalCode:
+        """Abduct u from pictures in [0, 1] and run the mechanisms."""
+        mean, variance = self.encoder(2 * check_images(x, self.settings.image_shape) - 1)
+        u = self._blocks(mean)
+        return CausalCode(u, self._blocks(variance), self.mechanisms(u))
+
+    def latents(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """z as one row a picture; cause i owns the columns [i k, (i + 1) k)."""
+        return self.encode(x).z.flatten(1)
+
+    def causes(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
+        """The model's own reading of the causes, in raw units: the value at which `do` would set the block as it is."""
+        z = self.encode(x).z
+        slope, intercept = self._action()
+        y = (slope * (z - intercept)).sum(2) / slope.square().sum(1)
+        return y * self.scale + self.centre
+
+    def act(self, code: CausalCode, do: Mapping[str, Any]) -> Float[Tensor, "b n k"]:
+        """z after action and prediction: intervened blocks clamped, descendants recomputed, all others as they were."""
+        actions = {
+            self.graph.index(name): partial(self._intervene, name, op)
+            for name, op in self.settings.check_do(do).items()
+        }
+        return self.mechanisms(code.u_mean, actions, factual=code.z)
+
+    def _action(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
+        """Slope and intercept of a block's coordinates in the label that do() sets them to."""
+        if self.settings.action == "label":
+            return torch.ones_like(self.moments.z_mean), torch.zeros_like(self.moments.z_mean)
+        return self.moments.regression()
+
+    def _intervene(self, name: str, op: Intervention, natural: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """An intervention acts in raw units on the label that each coordinate of the block stands for."""
+        i = self.graph.index(name)
+        slope, intercept = (part[i] for part in self._action())
+        raw = ((natural - intercept) / slope * self.scale[i] + self.centre[i]).T  # [k, b]: a value a picture broadcasts
+        y = (op(raw).expand_as(raw).T - self.centre[i]) / self.scale[i]
+        return intercept + slope * y
+
+    @torch.no_grad()
+    def counterfactual(
+        self,
+        x: Float[Tensor, "b c h w"],
+        do: Mapping[str, Any],
+        *,
+        abduction: str = "ddim",
+        steps: int = 50,
+        guidance: float | None = None,
+        deterministic: bool = True,
+        seed: int = 0,
+        classes: Tensor | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """The same pictures, had the causes in `do` been otherwise.
+
+        Args:
+            x: pictures in [0, 1].
+            do: cause -> value in raw units (a number, one value a picture, or an intervention such as `Add`).
+            abduction: `"ddim"` inverts the chain and keeps what z does not hold; `"noise"` draws x_T afresh.
+            steps: DDIM steps, each way.
+            guidance: w in w eps(x, z) + (1 - w) eps(x, 0); 1 or None is the plain model, below 1 weakens the
+                intervention. Needs a model trained with `p_drop` above 0.
+            deterministic: leave out the noise of variance 0.001 that the paper adds to z at inference.
+            seed: for `"noise"` and for the noise on z.
+            classes: the pictures' non-causal classes, in models that have them.
+
+        Raises:
+            CounterfactoryError: pictures of another size, an unknown cause, a value outside its range, an unknown mode.
+        """
+        if abduction not in ("ddim", "noise"):
+            raise unknown("abduction", abduction, ["ddim", "noise"])
+        if guidance not in (None, 1.0) and self.settings.p_drop == 0:
+            raise CounterfactoryError(
+                "this model was not trained for guidance",
+                given=f"guidance={guidance}",
+                expected="guidance of None or 1",
+                hint="train with p_drop above 0, for instance 0.5",
+            )
+        self.eval()
+        code = self.encode(x)
+        noise = torch.Generator(device="cpu").manual_seed(seed)
+        inverted = self._predictor(code.z, None, classes)
+        z = self.act(code, do)
+        if not deterministic:
+            z = z + 0.001**0.5 * torch.randn(z.shape, generator=noise).to(z)
+        scaled = 2 * x - 1
+        if abduction == "ddim":
+            x_T = self.diffusion.invert(inverted, scaled, steps)
+        else:
+            x_T = self.diffusion.resample(scaled, torch.randn(x.shape, generator=noise).to(x), steps)
+        return (self.diffusion.decode(self._predictor(z, guidance, classes), x_T, steps) + 1) / 2
+
+    def reconstruct(self, x: Float[Tensor, "b c h w"], **options: Any) -> Float[Tensor, "b c h w"]:
+        """The null intervention: abduct and decode with nothing changed."""
+        return self.counterfactual(x, {}, **options)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        do: Mapping[str, Any] | None = None,
+        *,
+        steps: int = 50,
+        seed: int = 0,
+        classes: Tensor | None = None,
+    ) -> Float[Tensor, "n c h w"]:
+        """New pictures from the interventional distribution: u from its fitted moments, x_T from N(0, I)."""
+        self.eval()
+        draw = torch.Generator(device="cpu").manual_seed(seed)
+        u = self._blocks(self.moments.draw(n, draw).to(self.device))
+        z = self.act(CausalCode(u, torch.zeros_like(u), self.mechanisms(u)), do or {})
+        x_T = torch.randn((n, *self.settings.image_shape), generator=draw).to(self.device)
+        return (self.diffusion.decode(self._predictor(z, None, classes), x_T, steps) + 1) / 2
+
+    def _predictor(self, z: Tensor, guidance: float | None, classes: Tensor | None) -> Any:
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            eps = self.denoiser(x, t, z, classes)
+            if guidance is None or guidance == 1:
+                return eps
+            return guidance * eps + (1 - guidance) * self.denoiser(x, t, torch.zeros_like(z), classes)
+
+        return predict
