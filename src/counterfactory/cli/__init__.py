@@ -1,0 +1,5 @@
+"""The command line: `counterfactory COMMAND`."""
+
+from counterfactory.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,148 @@
+"""`counterfactory train`: fit a system to a world; the options are the fields of its settings classes."""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from counterfactory import catalogue
+from counterfactory.catalogue import Card
+from counterfactory.cli.answer import Answer, say
+from counterfactory.cli.parse import metavar, parse_value, parse_world
+from counterfactory.errors import CounterfactoryError, unknown
+from counterfactory.settings import Settings
+
+_TABLES = ("system", "train")  # of the TOML file: the settings of the system, and those of the training run
+_World = Annotated[str, typer.Option(help="The world to learn, with options after a colon: pendulum:image_size=64.")]
+_Out = Annotated[Path, typer.Option(help="Folder for the model and its checkpoints; the same command goes on in it.")]
+_Config = Annotated[
+    Path | None, typer.Option(help="TOML file with settings in the tables [system] and [train]; options here go first.")
+]
+_Units = Annotated[int, typer.Option(min=1, help="Units of the world in the training set.")]
+
+
+def train() -> Answer:
+    """Train a system on a world: `counterfactory train SYSTEM --help` lists its settings."""
+    cards = catalogue.which(room="learn")
+
+    def show(console: Console) -> None:
+        for card in cards:
+            console.print(Text(f"counterfactory train {card.slug} --help    {card.summary}"))
+
+    return Answer({"systems": [card.slug for card in cards]}, show)
+
+
+def for_args(args: Sequence[str]) -> Callable[..., Answer]:
+    """The command for `train SYSTEM ...`, with the options of that system; without a system, the list of systems.
+
+    Raises:
+        CounterfactoryError: no system to train has that name.
+    """
+    after = args[args.index("train") + 1 :] if "train" in args else []
+    if not after or after[0].startswith("-"):
+        return train
+    learners = {card.slug: card for card in catalogue.which(room="learn")}
+    if after[0] not in learners:
+        raise unknown("system to train", after[0], learners)
+    return _command(learners[after[0]])
+
+
+def _command(card: Card) -> Callable[..., Answer]:
+    """A function whose parameters are the fields of the settings classes, read as text and checked by those classes."""
+    from counterfactory.training import TrainSettings
+
+    classes: dict[str, type[Settings]] = {"system": card.load_settings(), "train": TrainSettings}
+    sources: dict[str, tuple[str, str, Any]] = {}  # parameter -> table, field, type
+    parameters = [
+        _parameter("system", Annotated[str, typer.Argument(help="The system.")], inspect.Parameter.empty),
+        _parameter("world", _World, inspect.Parameter.empty),
+        _parameter("out", _Out, inspect.Parameter.empty),
+        _parameter("config", _Config, None),
+        _parameter("units", _Units, 8192),
+    ]
+    for table in _TABLES:
+        for field, hint, default, facts in classes[table].fields():
+            name = field if field not in sources else f"{table}_{field}"  # `schedule` is of both: the second is longer
+            sources[name] = table, field, hint
+            option = typer.Option(f"--{name.replace('_', '-')}", metavar=metavar(hint), help=_help(default, facts))
+            parameters.append(_parameter(name, Annotated[str | None, option], None))
+
+    def run(**options: Any) -> Answer:
+        chosen = _read_config(options["config"])
+        for name, (table, field, hint) in sources.items():
+            if options[name] is not None:
+                chosen[table][field] = parse_value(options[name], hint, f"--{name.replace('_', '-')}")
+        return _fit(card, classes["system"], options["world"], options["out"], options["units"], chosen)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__doc__ = f"Train: {card.title[0].lower()}{card.title[1:]}.\n\n{card.summary} {card.cost}"
+    return run
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _help(default: Any, facts: dict[str, Any]) -> str:
+    """One line from a field's metadata: what it is, its unit, its range or choices, its default."""
+    low, high, choices = facts["low"], facts["high"], facts["choices"]
+    span = f"{low:g} to {high:g}" if None not in (low, high) else f"{low:g} or more" if low is not None else ""
+    span = f"at most {high:g}" if low is None and high is not None else span
+    limits = ", ".join(str(choice) for choice in choices) if choices else span
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    parts = list(filter(None, [facts["unit"], limits, f"default {shown}" if shown else ""]))
+    return facts["help"] + (f" ({'; '.join(parts)})" if parts else "")
+
+
+def _read_config(path: Path | None) -> dict[str, dict[str, Any]]:
+    chosen: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}
+    if path is None:
+        return chosen
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CounterfactoryError(
+            f"the settings in '{path}' cannot be read",
+            given=f"{type(error).__name__}: {error}",
+            expected="a TOML file with the tables [system] and [train]",
+            hint="counterfactory train SYSTEM --help lists what may stand there",
+        ) from error
+    for table, values in found.items():
+        if table not in chosen:
+            raise unknown(f"table of '{path}'", table, _TABLES)
+        if not isinstance(values, dict):
+            raise CounterfactoryError(
+                f"'{table}' of '{path}' is no table", given=values, expected=f"[{table}]", hint="name = value below it"
+            )
+        chosen[table] = values
+    return chosen
+
+
+def _fit(
+    card: Card, settings: type[Settings], world: str, out: Path, units: int, chosen: dict[str, dict[str, Any]]
+) -> Answer:
+    from counterfactory.training import TrainSettings, fit
+    from counterfactory.training.seeds import kept_globals, seed_globals
+
+    run = TrainSettings.from_dict(chosen["train"])
+    made: Any = parse_world(world)
+    build: Any = getattr(settings, "for_world", None)
+    own = build(made, **chosen["system"]) if build else settings.from_dict(chosen["system"])
+    with kept_globals():
+        seed_globals(run.seed, "weights")
+        model: Any = card.load()(own)
+    say(f"{card.slug} on {units} units of {made.name}, {run.steps} steps, in {out}")
+    log = fit(model, made.tensors(units, seed=run.seed), run, out)
+    model.save_pretrained(out)
+
+    def show(console: Console) -> None:
+        console.print(Text(f"trained: {out}"), soft_wrap=True)
+        console.print(Text(f"counterfactory do {out} --world {world} --do CAUSE=VALUE", style="dim"), soft_wrap=True)
+
+    return Answer({"model": str(out), "system": card.slug, "world": made.name, "log": log}, show)
