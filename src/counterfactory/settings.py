@@ -18,8 +18,8 @@ def setting(
     *,
     default: Any,
     unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
+    low: float | int | None = None,
+    high: float | int | None = None,
     choices: tuple[Any, ...] | None = None,
 ) -> Any:
     """Declare one field of a settings class: its help, default, unit and allowed range (both ends included)."""

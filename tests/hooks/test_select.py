@@ -93,7 +93,7 @@ def test_gradients_flow_through_the_new_values_and_the_rest():
         (Site("x", tokens=torch.ones(4, 4) > 0), Z3),
         (Site("x", units=0, axis=3), Z3),
     ],
-    ids=str,
+    ids=lambda value: f"{value.ndim} axes" if isinstance(value, torch.Tensor) else str(value),
 )
 def test_what_does_not_fit_is_refused(site, z):
     with pytest.raises(CounterfactoryError):

@@ -1,0 +1,1 @@
+"""Edit: change weights: erase, unlearn, decouple; every edit can be reverted."""

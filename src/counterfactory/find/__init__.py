@@ -1,0 +1,1 @@
+"""Find: locate causes inside a trained model."""

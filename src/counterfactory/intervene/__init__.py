@@ -1,0 +1,1 @@
+"""Intervene: act at inference, without touching weights."""

@@ -1,0 +1,1 @@
+"""Learn: fit models whose latent variables are causes."""

@@ -1,7 +1,6 @@
 """The life cycle of every learned model: settings beside the weights, safetensors only, errors at the door."""
 
 import json
-import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -72,7 +71,7 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
         for key in ("proxies", "resume_download"):
             kwargs.pop(key, None)
         try:
-            if os.path.isdir(model_id):
+            if Path(model_id).is_dir():
                 weights, config = Path(model_id) / WEIGHTS, Path(model_id) / "config.json"
             else:
                 weights = Path(hf_hub_download(model_id, WEIGHTS, **hub))

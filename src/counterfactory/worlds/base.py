@@ -1,8 +1,8 @@
-"""The contract of a world: named causes, a structural causal model over them, and a renderer; counterfactuals are exact.
+"""The contract of a world: named causes, a structural causal model over them, a renderer; counterfactuals are exact.
 
 A unit is its noise. `World.sample` draws the noise, lets the mechanisms turn it into factors and renders the factors;
-`World.counterfactual` keeps the noise, replaces the mechanisms named in `do`, and renders again. So the factual and the
-counterfactual picture share everything that the intervention does not change, and the second is the truth for the first.
+`World.counterfactual` keeps the noise, replaces the mechanisms named in `do`, and renders again. So both pictures share
+everything that the intervention does not change, and the second is the truth for the first.
 """
 
 from abc import abstractmethod
@@ -81,7 +81,7 @@ class World(IterableDataset):
         )
 
     def exogenous(self, n: int, seed: int) -> dict[str, Tensor]:
-        """Draw the noise that makes `n` units: one tensor [n] a cause, and what else a world has (which digit it is, say)."""
+        """Draw the noise that makes `n` units: one tensor [n] a cause, and what else a world has."""
         noise = self.scm.sample(n, seed=seed).noise
         return {name: noise[:, i] for i, name in enumerate(self.graph.nodes)}
 

@@ -180,7 +180,7 @@ class MorphoDigits(World):
         self._x, self._y = centre.repeat(_SIZE), centre.repeat_interleave(_SIZE)
 
     def exogenous(self, n: int, seed: int) -> dict[str, Tensor]:
-        """The causes' noise, and `digit`: which handwriting of the split it is; the width varies about the digit's own."""
+        """The causes' noise, and `digit`: which handwriting of the split; the width varies about its own."""
         noise = super().exogenous(n, seed)
         digit = torch.randint(len(self.discs.width), (n,), generator=generator(seed, "digit"))
         own = self.discs.width[digit].clamp(min=_OWN_WIDTH_MIN)

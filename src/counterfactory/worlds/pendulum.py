@@ -1,16 +1,16 @@
 """The pendulum world: a pendulum, a sun and the shadow that the sun throws; four causes, two mechanisms.
 
-angle, light -> shadow_length, shadow_position. The geometry is that of the CausalVAE generator (Yang et al., 2021), with
-theta the pendulum's angle and phi the angle of the light:
+angle, light -> shadow_length, shadow_position. The geometry is that of the CausalVAE generator (Yang et al., 2021),
+with theta the pendulum's angle and phi the angle of the light:
 
     foot(x, y)       = x - (y + 1/2) cot(phi)                     where the ray through (x, y) meets the ground y = -1/2
     end              = (10 + 9.5 sin theta, 10.5 - 9.5 cos theta)
     shadow_length    = max(3, |foot(10, 10.5) - foot(end)|) + noise
     shadow_position  = (foot(10, 10.5) + foot(end)) / 2     + noise
 
-With `shadow_noise=0` both shadow variables are functions of angle and light. Then the picture can be drawn from the two
-roots alone, and a model with no mechanism between causes looks as if it propagated. That variant is kept as a documented
-trap (`pendulum_exact`); by default the shadow has noise of its own, in units of half its range.
+With `shadow_noise=0` both shadow variables are functions of angle and light. Then the picture can be drawn from the
+two roots alone, and a model with no mechanism between causes looks as if it propagated. That variant is kept as a
+documented trap (`pendulum_exact`); by default the shadow has noise of its own, in units of half its range.
 """
 
 import math
@@ -121,7 +121,7 @@ class Pendulum(World):
         return (inside / self._pixel + 0.5).clamp(0.0, 1.0)
 
     def read(self, observation: Float[Tensor, "n 3 h w"], like: Sample | None = None) -> Float[Tensor, "n f"]:
-        """Measure the four causes: unmix the inks, then centres of mass of bob, sun and shadow, and the shadow's mass."""
+        """Measure the causes: unmix the inks, then centres of mass of bob, sun and shadow, and the shadow's mass."""
         ink = torch.einsum("nchw,ck->nkhw", 1 - observation, torch.linalg.inv(_INK)).clamp(0, 1)
         # a soft threshold keeps faint colour casts of generated pictures out of the sums
         bob, sun, dark = ((layer - 0.15).clamp(min=0) for layer in ink.unbind(1))

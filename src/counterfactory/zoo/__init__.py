@@ -1,0 +1,1 @@
+"""Zoo: small models trained by our own recipes."""

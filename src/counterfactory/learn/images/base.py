@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from counterfactory.causal import Intervention, Set
+from counterfactory.causal import Add, Scale, Set
 from counterfactory.errors import CounterfactoryError, unknown
 from counterfactory.settings import Settings, setting
 from counterfactory.worlds import World
 
 S = TypeVar("S", bound="CausalImageSettings")
+PictureDo = Set | Add | Scale
+"""The interventions that a model of pictures knows how to do."""
 
 
 class CausalImageSettings(Settings):
@@ -65,13 +67,13 @@ class CausalImageSettings(Settings):
                     hint=f"{type(self).__name__}.for_world fills them in",
                 )
 
-    def check_do(self, do: Mapping[str, Any]) -> dict[str, Intervention]:
+    def check_do(self, do: Mapping[str, Any]) -> dict[str, PictureDo]:
         """Interventions by cause; bare values become `Set`, and set values must be inside the cause's range."""
-        out: dict[str, Intervention] = {}
+        out: dict[str, PictureDo] = {}
         for name, what in do.items():
             if name not in self.causes:
                 raise unknown("cause", name, self.causes)
-            out[name] = op = what if isinstance(what, Intervention) else Set(what)
+            out[name] = op = what if isinstance(what, PictureDo) else Set(_number(name, what))
             if isinstance(op, Set):
                 value, i = torch.as_tensor(op.value), self.causes.index(name)
                 if not bool(((value >= self.low[i]) & (value <= self.high[i])).all()):
@@ -82,6 +84,17 @@ class CausalImageSettings(Settings):
                         hint=f"choose {name} inside the range the model was built for",
                     )
         return out
+
+
+def _number(cause: str, what: Any) -> Any:
+    if isinstance(what, (int, float, Tensor)):
+        return what
+    raise CounterfactoryError(
+        f"a model of pictures cannot do this to '{cause}'",
+        given=what,
+        expected="a number, one number a picture, or Set, Add or Scale",
+        hint="mechanisms between the causes are learned here; change the values instead",
+    )
 
 
 def check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:

@@ -15,14 +15,16 @@ The second divergence is 1/2 |z_i - y_i|^2: the prior that ties block i to the l
 abduction (u from the encoder, x_T by DDIM inversion), action (the block of an intervened cause is set to its value) and
 prediction (descendants are recomputed with their own u), then a DDIM decode from the same x_T.
 
-Where this differs from the released code: f_i sees the masked recursive z of the paper (`parent_mode="masked"`), not the
-sum of the parents' u, which stays available as `"sum_u"`; an intervened root is set, z_i = v, where the code sets
-u_i = v and so gets v + f_i(0); x_T comes from DDIM inversion by default, where the code draws it afresh (`"noise"`); the
-noise on z is a setting, since at the code's 0.001 the decoder reads values off tiny residuals of other blocks.
+Where this differs from the released code: f_i sees the masked recursive z of the paper (`parent_mode="masked"`), not
+the sum of the parents' u, which stays available as `"sum_u"`; an intervened root is set, z_i = v, where the code sets
+u_i = v and so gets v + f_i(0); x_T comes from DDIM inversion by default, where the code draws it afresh (`"noise"`);
+the noise on z is a setting, since at the code's 0.001 the decoder reads values off tiny residuals of other blocks.
+And where it differs from the paper: by default do() sets a block to where the data have that label (`action`), since
+the two priors pull a root's block to 0 and to y alike and so hold it at about y / 2.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,13 +32,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from counterfactory.causal import CausalGraph, Intervention
+from counterfactory.causal import CausalGraph
 from counterfactory.errors import CounterfactoryError, unknown
 from counterfactory.learn.base import LatentModel
-from counterfactory.learn.images.base import CausalImageSettings, check_images, check_labels
+from counterfactory.learn.images.base import CausalImageSettings, PictureDo, check_images, check_labels
 from counterfactory.nn.denoisers import build_unet2d, build_unet2d_condition
 from counterfactory.nn.diffusion import Diffusion
 from counterfactory.nn.encoder import GaussianEncoder, gaussian_kl
+from counterfactory.nn.mechanisms import BlockMechanisms
+from counterfactory.nn.moments import RunningMoments
 from counterfactory.settings import setting
 
 
@@ -62,98 +66,12 @@ class CausalDiffAESettings(CausalImageSettings):
 
 @dataclass(frozen=True)
 class CausalCode:
-    """What the encoder and the mechanisms make of pictures: u, its variance and z, each [b, n, k]."""
+    """What pictures are made of: u, its variance and z, each [b, n, k], and after `abduct` the end of the chain x_T."""
 
     u_mean: Float[Tensor, "b n k"]
     u_var: Float[Tensor, "b n k"]
     z: Float[Tensor, "b n k"]
-
-
-class Mechanisms(nn.Module):
-    """z_i = f_i(parents) + u_i for every cause, f_i a small network (Linear, LeakyReLU, Linear).
-
-    Args:
-        graph: the causal graph over the n causes.
-        k: coordinates a cause.
-        parent_mode: `"masked"`: f_i sees z times column i of A, [n k] -> [k]; `"sum_u"`: the sum of the parents' u.
-    """
-
-    def __init__(self, graph: CausalGraph, k: int, parent_mode: str) -> None:
-        super().__init__()
-        n = len(graph.nodes)
-        wide = n * k if parent_mode == "masked" else k
-        self.graph, self.parent_mode = graph, parent_mode
-        self.f = nn.ModuleList(
-            nn.Sequential(nn.Linear(wide, n * k), nn.LeakyReLU(0.2), nn.Linear(n * k, k)) for _ in range(n)
-        )
-        self.register_buffer("adjacency", torch.tensor(graph.adjacency, dtype=torch.float32), persistent=False)
-
-    def forward(
-        self, u: Float[Tensor, "b n k"], act: Mapping[int, Any] | None = None, factual: Tensor | None = None
-    ) -> Float[Tensor, "b n k"]:
-        """Run the mechanisms; `act` maps a cause to a function of its natural block, `factual` is kept where nothing changes."""
-        act = act or {}
-        blocks: list[Tensor] = [torch.zeros_like(u[:, 0])] * len(self.graph.nodes)
-        changed: set[int] = set()
-        for i in (self.graph.index(name) for name in self.graph.order):
-            parents = [self.graph.index(p) for p in self.graph.parents(self.graph.nodes[i])]
-            if factual is not None and i not in act and not changed.intersection(parents):
-                blocks[i] = factual[:, i]
-                continue
-            mask = self.adjacency[:, i, None]
-            if self.parent_mode == "masked":
-                seen = (torch.stack(blocks, 1) * mask).flatten(1)
-            else:  # an intervened parent speaks through its new value, the others through their u
-                seen = (torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1) * mask).sum(1)
-            natural = self.f[i](seen).float() + u[:, i]
-            blocks[i] = act[i](natural) if i in act else natural
-            changed.add(i)
-        return torch.stack(blocks, 1)
-
-
-class RunningMoments(nn.Module):
-    """What the data look like in the code: moments of mu, and of z with the labels, over the last hundred batches.
-
-    mu is narrower than its prior once the labels explain the picture, so `sample` draws from its own moments. And the two
-    priors pull a root's block, where z = u + constant, to 0 and to y with equal strength, so it settles near y / 2: the
-    regression of z on y tells where a block stands for a label.
-    """
-
-    def __init__(self, latent_dim: int, causes: int) -> None:
-        super().__init__()
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        self.register_buffer("mu_mean", torch.zeros(latent_dim))
-        self.register_buffer("mu_cov", torch.eye(latent_dim))
-        self.register_buffer("z_mean", torch.zeros(causes, latent_dim // causes))
-        self.register_buffer("y_mean", torch.zeros(causes))
-        self.register_buffer("zy", torch.ones(causes, latent_dim // causes))
-        self.register_buffer("yy", torch.ones(causes))
-
-    @torch.no_grad()
-    def update(self, mu: Float[Tensor, "b d"], z: Float[Tensor, "b n k"], y: Float[Tensor, "b n"]) -> None:
-        """Take in a batch."""
-        if len(mu) < 2:
-            return
-        self.updates += 1
-        rate = max(0.01, 1 / int(self.updates))
-        self.mu_mean.lerp_(mu.mean(0), rate)
-        self.z_mean.lerp_(z.mean(0), rate)
-        self.y_mean.lerp_(y.mean(0), rate)
-        mu, z, y = mu - self.mu_mean, z - self.z_mean, y - self.y_mean
-        self.mu_cov.lerp_((mu.T @ mu / len(mu)).to(self.mu_cov), rate)
-        self.zy.lerp_((z * y[..., None]).mean(0), rate)
-        self.yy.lerp_(y.square().mean(0), rate)
-
-    def regression(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-        """Slope and intercept of every coordinate of z in its label."""
-        slope = self.zy / self.yy[:, None].clamp(min=1e-8)
-        slope = torch.where(slope.abs() < 1e-3, 1e-3, slope)  # a dead coordinate stays where it is
-        return slope, self.z_mean - slope * self.y_mean[:, None]
-
-    def draw(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """New mu with the mean and covariance of the data's."""
-        root = torch.linalg.cholesky(self.mu_cov.cpu().double() + 1e-6 * torch.eye(len(self.mu_mean))).float()
-        return self.mu_mean.cpu() + torch.randn(n, len(root), generator=generator) @ root.T
+    x_T: Float[Tensor, "b c h w"] | None = None
 
 
 class CausalDiffAE(LatentModel):
@@ -174,6 +92,8 @@ class CausalDiffAE(LatentModel):
 
     slug = "causal_diffae"
     settings: CausalDiffAESettings
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, settings: CausalDiffAESettings, denoiser: nn.Module | None = None) -> None:
         super().__init__()
@@ -190,7 +110,7 @@ class CausalDiffAE(LatentModel):
             )
         self.k = s.latent_dim // n
         self.encoder = GaussianEncoder(s.image_shape, s.latent_dim, s.encoder_channels)
-        self.mechanisms = Mechanisms(self.graph, self.k, s.parent_mode)
+        self.mechanisms = BlockMechanisms(self.graph, self.k, s.parent_mode)
         self.denoiser = denoiser if denoiser is not None else self._build_denoiser()
         self.diffusion = Diffusion(s.timesteps, s.schedule)
         self.gamma = s.gamma_max
@@ -200,7 +120,7 @@ class CausalDiffAE(LatentModel):
 
     def _build_denoiser(self) -> nn.Module:
         s = self.settings
-        shared = {
+        shared: dict[str, Any] = {
             "channels": s.unet_channels,
             "layers": s.unet_layers,
             "norm_groups": s.norm_groups,
@@ -281,7 +201,7 @@ class CausalDiffAE(LatentModel):
             return torch.ones_like(self.moments.z_mean), torch.zeros_like(self.moments.z_mean)
         return self.moments.regression()
 
-    def _intervene(self, name: str, op: Intervention, natural: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    def _intervene(self, name: str, op: PictureDo, natural: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """An intervention acts in raw units on the label that each coordinate of the block stands for."""
         i = self.graph.index(name)
         slope, intercept = (part[i] for part in self._action())
@@ -290,11 +210,46 @@ class CausalDiffAE(LatentModel):
         return intercept + slope * y
 
     @torch.no_grad()
+    def abduct(
+        self,
+        x: Float[Tensor, "b c h w"],
+        *,
+        abduction: str = "ddim",
+        steps: int = 50,
+        seed: int = 0,
+        classes: Tensor | None = None,
+    ) -> CausalCode:
+        """All that `counterfactual` needs to know of pictures, once for many interventions on them.
+
+        Args:
+            x: pictures in [0, 1].
+            abduction: `"ddim"` inverts the chain under the factual z and keeps what z does not hold; `"noise"` draws
+                x_T afresh.
+            steps: DDIM steps.
+            seed: for `"noise"`.
+            classes: the pictures' non-causal classes, in models that have them.
+
+        Raises:
+            CounterfactoryError: pictures of another size, an unknown mode.
+        """
+        if abduction not in ("ddim", "noise"):
+            raise unknown("abduction", abduction, ["ddim", "noise"])
+        self.eval()
+        code = self.encode(x)
+        if abduction == "ddim":
+            x_T = self.diffusion.invert(self._predictor(code.z, None, classes), 2 * x - 1, steps)
+        else:
+            draw = torch.Generator(device="cpu").manual_seed(seed)
+            x_T = self.diffusion.resample(2 * x - 1, torch.randn(x.shape, generator=draw).to(x), steps)
+        return replace(code, x_T=x_T)
+
+    @torch.no_grad()
     def counterfactual(
         self,
         x: Float[Tensor, "b c h w"],
         do: Mapping[str, Any],
         *,
+        code: CausalCode | None = None,
         abduction: str = "ddim",
         steps: int = 50,
         guidance: float | None = None,
@@ -306,8 +261,9 @@ class CausalDiffAE(LatentModel):
 
         Args:
             x: pictures in [0, 1].
-            do: cause -> value in raw units (a number, one value a picture, or an intervention such as `Add`).
-            abduction: `"ddim"` inverts the chain and keeps what z does not hold; `"noise"` draws x_T afresh.
+            do: cause -> value in raw units (a number, one value a picture, or `Set`, `Add` or `Scale`).
+            code: what `abduct(x)` found, when several interventions are asked of the same pictures.
+            abduction: how x_T is found, see `abduct`.
             steps: DDIM steps, each way.
             guidance: w in w eps(x, z) + (1 - w) eps(x, 0); 1 or None is the plain model, below 1 weakens the
                 intervention. Needs a model trained with `p_drop` above 0.
@@ -318,8 +274,6 @@ class CausalDiffAE(LatentModel):
         Raises:
             CounterfactoryError: pictures of another size, an unknown cause, a value outside its range, an unknown mode.
         """
-        if abduction not in ("ddim", "noise"):
-            raise unknown("abduction", abduction, ["ddim", "noise"])
         if guidance not in (None, 1.0) and self.settings.p_drop == 0:
             raise CounterfactoryError(
                 "this model was not trained for guidance",
@@ -327,19 +281,15 @@ class CausalDiffAE(LatentModel):
                 expected="guidance of None or 1",
                 hint="train with p_drop above 0, for instance 0.5",
             )
-        self.eval()
-        code = self.encode(x)
-        noise = torch.Generator(device="cpu").manual_seed(seed)
-        inverted = self._predictor(code.z, None, classes)
+        self.settings.check_do(do)
+        if code is None or code.x_T is None:
+            code = self.abduct(x, abduction=abduction, steps=steps, seed=seed, classes=classes)
+        assert code.x_T is not None
         z = self.act(code, do)
         if not deterministic:
-            z = z + 0.001**0.5 * torch.randn(z.shape, generator=noise).to(z)
-        scaled = 2 * x - 1
-        if abduction == "ddim":
-            x_T = self.diffusion.invert(inverted, scaled, steps)
-        else:
-            x_T = self.diffusion.resample(scaled, torch.randn(x.shape, generator=noise).to(x), steps)
-        return (self.diffusion.decode(self._predictor(z, guidance, classes), x_T, steps) + 1) / 2
+            draw = torch.Generator(device="cpu").manual_seed(seed + 1)
+            z = z + 0.001**0.5 * torch.randn(z.shape, generator=draw).to(z)
+        return (self.diffusion.decode(self._predictor(z, guidance, classes), code.x_T, steps) + 1) / 2
 
     def reconstruct(self, x: Float[Tensor, "b c h w"], **options: Any) -> Float[Tensor, "b c h w"]:
         """The null intervention: abduct and decode with nothing changed."""

@@ -35,6 +35,8 @@ class LabelDiffusion(LatentModel):
 
     slug = "label_diffusion"
     settings: LabelDiffusionSettings
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, settings: LabelDiffusionSettings) -> None:
         super().__init__()

@@ -1,0 +1,60 @@
+"""Additive-noise mechanisms between causes that are blocks of a code: z_i = f_i(parents) + u_i along a graph."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from counterfactory.causal import CausalGraph
+
+
+class BlockMechanisms(nn.Module):
+    """z_i = f_i(parents) + u_i for every cause, f_i a small network (Linear, LeakyReLU, Linear).
+
+    Args:
+        graph: the causal graph over the n causes.
+        k: coordinates a cause.
+        parent_mode: `"masked"`: f_i sees z times column i of A, [n k] -> [k]; `"sum_u"`: the sum of the parents' u.
+    """
+
+    adjacency: Tensor
+
+    def __init__(self, graph: CausalGraph, k: int, parent_mode: str) -> None:
+        super().__init__()
+        n = len(graph.nodes)
+        wide = n * k if parent_mode == "masked" else k
+        self.graph, self.parent_mode = graph, parent_mode
+        self.f = nn.ModuleList(
+            nn.Sequential(nn.Linear(wide, n * k), nn.LeakyReLU(0.2), nn.Linear(n * k, k)) for _ in range(n)
+        )
+        self.register_buffer("adjacency", torch.tensor(graph.adjacency, dtype=torch.float32), persistent=False)
+
+    def forward(
+        self, u: Float[Tensor, "b n k"], act: Mapping[int, Any] | None = None, factual: Tensor | None = None
+    ) -> Float[Tensor, "b n k"]:
+        """Run the mechanisms in topological order.
+
+        Args:
+            u: exogenous noise.
+            act: index of an intervened cause -> function of its natural block.
+            factual: the z of the unit, copied wherever nothing changes.
+        """
+        act = act or {}
+        blocks: list[Tensor] = [torch.zeros_like(u[:, 0])] * len(self.graph.nodes)
+        changed: set[int] = set()
+        for i in (self.graph.index(name) for name in self.graph.order):
+            parents = [self.graph.index(p) for p in self.graph.parents(self.graph.nodes[i])]
+            if factual is not None and i not in act and not changed.intersection(parents):
+                blocks[i] = factual[:, i]
+                continue
+            mask = self.adjacency[:, i, None]
+            if self.parent_mode == "masked":
+                seen = (torch.stack(blocks, 1) * mask).flatten(1)
+            else:  # an intervened parent speaks through its new value, the others through their u
+                seen = (torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1) * mask).sum(1)
+            natural = self.f[i](seen).float() + u[:, i]
+            blocks[i] = act[i](natural) if i in act else natural
+            changed.add(i)
+        return torch.stack(blocks, 1)
