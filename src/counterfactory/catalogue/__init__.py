@@ -4,9 +4,10 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from counterfactory.catalogue import cards as _cards
-from counterfactory.catalogue.card import ROOMS, Card
+from counterfactory.catalogue.card import ROOMS, Card, load
 from counterfactory.errors import unknown
 
 
@@ -42,6 +43,24 @@ def get(slug: str) -> Card:
     if slug not in CARDS:
         raise unknown("system", slug, CARDS)
     return CARDS[slug]
+
+
+def learners() -> dict[str, str]:
+    """What can be trained: slug -> `"module:Class"`, the systems of the room learn and the rivals on all cards."""
+    found = {card.slug: card.target for card in which(room="learn")}
+    return found | {slug: target for card in CARDS.values() for slug, target in card.rivals.items()}
+
+
+def learner(slug: str) -> Any:
+    """The class of a system or rival that can be trained.
+
+    Raises:
+        CounterfactoryError: none has that name; the near ones are named.
+    """
+    known = learners()
+    if slug not in known:
+        raise unknown("system to train", slug, known)
+    return load(known[slug])
 
 
 def search(text: str, k: int = 5, *, encoder: bool | None = None) -> list[tuple[Card, float]]:
@@ -92,4 +111,4 @@ def _known(kind: str, words: Iterable[str] | None, allowed: Iterable[str]) -> se
     return chosen
 
 
-__all__ = ["CARDS", "ROOMS", "Card", "get", "search", "which"]
+__all__ = ["CARDS", "ROOMS", "Card", "get", "learner", "learners", "search", "which"]

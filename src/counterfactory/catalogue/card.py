@@ -31,6 +31,7 @@ class Card:
         cost: what it takes on two cores.
         target: the class, `"module:Class"`.
         settings: its settings class, `"module:Class"`.
+        rivals: slug -> `"module:Class"` of the models it is compared with that have no card of their own.
         claims: name -> what is proved, in one line; `counterfactory verify` runs them.
         reproduce: data set of the paper -> the settings that differ there from the defaults.
 
@@ -54,6 +55,7 @@ class Card:
     target: str
     settings: str
     claims: Mapping[str, str]
+    rivals: Mapping[str, str] = field(default_factory=dict)
     reproduce: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,11 +80,11 @@ class Card:
 
     def load(self) -> type:
         """The system's class."""
-        return _load(self.target)
+        return load(self.target)
 
     def load_settings(self) -> type:
         """The system's settings class."""
-        return _load(self.settings)
+        return load(self.settings)
 
     def words(self) -> str:
         """All that a search should see."""
@@ -105,10 +107,12 @@ class Card:
             **vars(self),
             "idea": self.idea.strip(),
             "claims": dict(self.claims),
+            "rivals": dict(self.rivals),
             "reproduce": {data: dict(changes) for data, changes in self.reproduce.items()},
         }
 
 
-def _load(address: str) -> type:
+def load(address: str) -> type:
+    """What stands at `"module:Name"`."""
     module, name = address.split(":")
     return getattr(importlib.import_module(module), name)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def do(
-    model: Annotated[str, typer.Argument(help="Folder or Hub repository of a trained model.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder, Hub repository, or shipped model such as causal_diffae/pendulum.")
+    ],
     world: Annotated[str, typer.Option(help="The world whose units are changed, with options after a colon.")],
     do: Annotated[list[str], typer.Option(help="Intervene: cause=value, in raw units; once a cause.")],
     out: Annotated[Path, typer.Option(help="PNG file for the pictures: as they are, by the model, in truth.")] = Path(
@@ -33,7 +35,7 @@ def do(
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps of the model.")] = 25,
 ) -> Answer:
     """Ask a trained model what pictures would have been, and compare with the truth."""
-    from counterfactory.cli.models import load_model
+    from counterfactory.runs import load_model
 
     action, path = parse_do(do), picture_path(out)
     made = parse_world(world)

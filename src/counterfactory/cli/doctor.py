@@ -165,7 +165,8 @@ def _from_folder(where: str) -> Any:
     import diffusers
     import transformers
 
-    from counterfactory.cli.models import config_of, load_model
+    from counterfactory.learn.base import config_of
+    from counterfactory.runs import load_model
 
     folder = Path(where)
     if (folder / "model_index.json").is_file():

@@ -1,6 +1,7 @@
 """`counterfactory train`: fit a system to a world; the options are the fields of its settings classes."""
 
 import inspect
+import shlex
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from counterfactory import catalogue
-from counterfactory.catalogue import Card
 from counterfactory.cli.answer import Answer, say
 from counterfactory.cli.parse import metavar, parse_value, parse_world
 from counterfactory.errors import CounterfactoryError, unknown
@@ -21,20 +21,26 @@ _TABLES = ("system", "train")  # of the TOML file: the settings of the system, a
 _World = Annotated[str, typer.Option(help="The world to learn, with options after a colon: pendulum:image_size=64.")]
 _Out = Annotated[Path, typer.Option(help="Folder for the model and its checkpoints; the same command goes on in it.")]
 _Config = Annotated[
-    Path | None, typer.Option(help="TOML file with settings in the tables [system] and [train]; options here go first.")
+    Path | None,
+    typer.Option(
+        help="TOML file with `units` and settings in the tables [system] and [train]; without it the recipe that ships "
+        "for this system and world, if there is one. Options here go first."
+    ),
 ]
-_Units = Annotated[int, typer.Option(min=1, help="Units of the world in the training set.")]
+_Units = Annotated[int | None, typer.Option(min=1, help="Units of the world in the training set.")]
+_Half = Annotated[bool, typer.Option("--half", help="Save the weights with 16 bits, half the size.")]
 
 
 def train() -> Answer:
     """Train a system on a world: `counterfactory train SYSTEM --help` lists its settings."""
-    cards = catalogue.which(room="learn")
+    learners = list(catalogue.learners())
 
     def show(console: Console) -> None:
-        for card in cards:
-            console.print(Text(f"counterfactory train {card.slug} --help    {card.summary}"))
+        for slug in learners:
+            summary = catalogue.get(slug).summary if slug in catalogue.CARDS else "A rival that others are measured by."
+            console.print(Text(f"counterfactory train {slug} --help    {summary}"))
 
-    return Answer({"systems": [card.slug for card in cards]}, show)
+    return Answer({"systems": learners}, show)
 
 
 def for_args(args: Sequence[str]) -> Callable[..., Answer]:
@@ -46,24 +52,23 @@ def for_args(args: Sequence[str]) -> Callable[..., Answer]:
     after = args[args.index("train") + 1 :] if "train" in args else []
     if not after or after[0].startswith("-"):
         return train
-    learners = {card.slug: card for card in catalogue.which(room="learn")}
-    if after[0] not in learners:
-        raise unknown("system to train", after[0], learners)
-    return _command(learners[after[0]])
+    return _command(after[0], shlex.join(["counterfactory", *(arg for arg in args if arg != "--json")]))
 
 
-def _command(card: Card) -> Callable[..., Answer]:
+def _command(system: str, again: str) -> Callable[..., Answer]:
     """A function whose parameters are the fields of the settings classes, read as text and checked by those classes."""
+    cls = catalogue.learner(system)
     from counterfactory.training import TrainSettings
 
-    classes: dict[str, type[Settings]] = {"system": card.load_settings(), "train": TrainSettings}
+    classes: dict[str, type[Settings]] = {"system": cls.settings_class(), "train": TrainSettings}
     sources: dict[str, tuple[str, str, Any]] = {}  # parameter -> table, field, type
     parameters = [
         _parameter("system", Annotated[str, typer.Argument(help="The system.")], inspect.Parameter.empty),
         _parameter("world", _World, inspect.Parameter.empty),
         _parameter("out", _Out, inspect.Parameter.empty),
         _parameter("config", _Config, None),
-        _parameter("units", _Units, 8192),
+        _parameter("units", _Units, None),
+        _parameter("half", _Half, False),
     ]
     for table in _TABLES:
         for field, hint, default, facts in classes[table].fields():
@@ -77,11 +82,15 @@ def _command(card: Card) -> Callable[..., Answer]:
         for name, (table, field, hint) in sources.items():
             if options[name] is not None:
                 chosen[table][field] = parse_value(options[name], hint, f"--{name.replace('_', '-')}")
-        return _fit(card, classes["system"], options["world"], options["out"], options["units"], chosen)
+        units = options["units"] if options["units"] is not None else chosen["units"]
+        return _fit(system, options["world"], options["out"], units, options["half"], chosen, again)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__doc__ = f"Train: {card.title[0].lower()}{card.title[1:]}.\n\n{card.summary} {card.cost}"
+    card = catalogue.CARDS.get(system)
+    run.__doc__ = (
+        f"Train: {card.title[0].lower()}{card.title[1:]}.\n\n{card.summary} {card.cost}" if card else cls.__doc__
+    )
     return run
 
 
@@ -100,8 +109,8 @@ def _help(default: Any, facts: dict[str, Any]) -> str:
     return facts["help"] + (f" ({'; '.join(parts)})" if parts else "")
 
 
-def _read_config(path: Path | None) -> dict[str, dict[str, Any]]:
-    chosen: dict[str, dict[str, Any]] = {table: {} for table in _TABLES}
+def _read_config(path: Path | None) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"units": None, "recipe": path is None, **{table: {} for table in _TABLES}}
     if path is None:
         return chosen
     try:
@@ -115,8 +124,8 @@ def _read_config(path: Path | None) -> dict[str, dict[str, Any]]:
         ) from error
     for table, values in found.items():
         if table not in chosen:
-            raise unknown(f"table of '{path}'", table, _TABLES)
-        if not isinstance(values, dict):
+            raise unknown(f"table of '{path}'", table, ("units", *_TABLES))
+        if table != "units" and not isinstance(values, dict):
             raise CounterfactoryError(
                 f"'{table}' of '{path}' is no table", given=values, expected=f"[{table}]", hint="name = value below it"
             )
@@ -125,24 +134,25 @@ def _read_config(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _fit(
-    card: Card, settings: type[Settings], world: str, out: Path, units: int, chosen: dict[str, dict[str, Any]]
+    system: str, world: str, out: Path, units: int | None, half: bool, chosen: dict[str, Any], again: str
 ) -> Answer:
-    from counterfactory.training import TrainSettings, fit
-    from counterfactory.training.seeds import kept_globals, seed_globals
+    from counterfactory import runs
 
-    run = TrainSettings.from_dict(chosen["train"])
-    made: Any = parse_world(world)
-    build: Any = getattr(settings, "for_world", None)
-    own = build(made, **chosen["system"]) if build else settings.from_dict(chosen["system"])
-    with kept_globals():
-        seed_globals(run.seed, "weights")
-        model: Any = card.load()(own)
-    say(f"{card.slug} on {units} units of {made.name}, {run.steps} steps, in {out}")
-    log = fit(model, made.tensors(units, seed=run.seed), run, out)
-    model.save_pretrained(out)
+    made = parse_world(world)
+    plan = runs.plan(
+        system,
+        made,
+        units=units,
+        system_settings=chosen["system"],
+        train=chosen["train"],
+        recipe=chosen["recipe"],
+        command=again,
+    )
+    say(f"{system} on {plan.units} units of {made.name}, {plan.train.steps} steps, in {out}")
+    plan.run(out, half=half)
 
     def show(console: Console) -> None:
         console.print(Text(f"trained: {out}"), soft_wrap=True)
         console.print(Text(f"counterfactory do {out} --world {world} --do CAUSE=VALUE", style="dim"), soft_wrap=True)
 
-    return Answer({"model": str(out), "system": card.slug, "world": made.name, "log": log}, show)
+    return Answer({"model": str(out), "system": system, "world": made.name, "log": str(out / "log.jsonl")}, show)

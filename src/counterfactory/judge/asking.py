@@ -1,7 +1,8 @@
 """Asking a model for counterfactuals: what to ask, in which batches, and how the answers are read."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,42 +37,59 @@ def another_value(
     return values
 
 
-@dataclass(frozen=True)
 class Asker:
     """The model, asked in batches and without gradients.
 
-    Attributes:
+    A model that also has `abduct(x)` is asked for it once, and given the result as `code` whenever the same pictures
+    come back with another intervention: nothing is abducted twice.
+
+    Args:
         model: an object with `counterfactual(x, do=...)`, or such a function.
         options: passed on at every call.
         batch: pictures a call.
+
+    Raises:
+        CounterfactoryError: the model has no such method.
     """
 
-    model: Any
-    options: dict[str, Any]
-    batch: int
-
-    def __call__(self, x: Tensor, do: Mapping[str, Any]) -> Tensor:
-        """The counterfactual pictures, checked."""
-        ask = getattr(self.model, "counterfactual", self.model)
-        if not callable(ask):
+    def __init__(self, model: Any, options: Mapping[str, Any], batch: int) -> None:
+        self.ask = getattr(model, "counterfactual", model)
+        if not callable(self.ask):
             raise CounterfactoryError(
                 "the model answers no counterfactuals",
-                given=type(self.model).__name__,
+                given=type(model).__name__,
                 expected="an object with counterfactual(x, do=...), or such a function",
                 hint="pass the fitted model itself",
             )
+        self.abduct = getattr(model, "abduct", None)
+        self.options, self.batch = dict(options), batch
+        self._known: tuple[Tensor, list[Any]] | None = None
+
+    @torch.no_grad()
+    def know(self, x: Tensor) -> None:
+        """Abduct pictures that many interventions will be asked of, if the model can."""
+        if self.abduct is None:
+            return
+        takes = inspect.signature(self.abduct).parameters
+        options = {name: value for name, value in self.options.items() if name in takes}
+        self._known = x, [self.abduct(x[part], **options) for part in _slices(len(x), self.batch)]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, do: Mapping[str, Any]) -> Tensor:
+        """The counterfactual pictures, checked."""
         parts = []
-        with torch.no_grad():
-            for part in _slices(len(x), self.batch):
-                found = ask(x[part], do={name: take(what, part, len(x)) for name, what in do.items()}, **self.options)
-                if found.shape != x[part].shape or not bool(torch.isfinite(found).all()):
-                    raise CounterfactoryError(
-                        "the model's counterfactuals cannot be scored",
-                        given=f"shape {tuple(found.shape)}, {int((~torch.isfinite(found)).sum())} values not finite",
-                        expected=f"finite pictures of shape {tuple(x[part].shape)}",
-                        hint="return one picture in [0, 1] for each one that is given",
-                    )
-                parts.append(found.to(x))
+        for k, part in enumerate(_slices(len(x), self.batch)):
+            known = {"code": self._known[1][k]} if self._known is not None and self._known[0] is x else {}
+            there = {name: take(what, part, len(x)) for name, what in do.items()}
+            found = self.ask(x[part], do=there, **known, **self.options)
+            if found.shape != x[part].shape or not bool(torch.isfinite(found).all()):
+                raise CounterfactoryError(
+                    "the model's counterfactuals cannot be scored",
+                    given=f"shape {tuple(found.shape)}, {int((~torch.isfinite(found)).sum())} values not finite",
+                    expected=f"finite pictures of shape {tuple(x[part].shape)}",
+                    hint="return one picture in [0, 1] for each one that is given",
+                )
+            parts.append(found.to(x))
         return torch.cat(parts)
 
 

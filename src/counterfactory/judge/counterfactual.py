@@ -80,12 +80,13 @@ def counterfactual_scores(
         CounterfactoryError: an unknown cause, a value out of range, a model without counterfactuals, answers of another
             shape than the pictures, or answers that are not finite.
     """
-    ask = Asker(model, dict(options or {}), batch)
+    ask = Asker(model, options or {}, batch)
     rng = np.random.default_rng(seed)
     units = world.sample(n, seed=seed)
     reader = Reader(world, oracle, units)
     reader.causes(first(units, 1).observation, first(units, 1))  # a world without reader says so before the model runs
     asked = default_interventions(world, units, rng) if interventions is None else interventions
+    ask.know(units.observation)
     rows: list[dict[str, Any]] = []
     for do in asked:
         rows += _one(ask, world, units, do, reader, rng, cycles, min(n, cycle_units), others)

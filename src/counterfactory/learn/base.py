@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -36,6 +36,13 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
 
     def set_progress(self, step: int, steps: int) -> None:
         """Told before every training step, for terms with a schedule; most models need none."""
+
+    @classmethod
+    def settings_class(cls) -> type[Settings]:
+        """The class of `settings`, as the subclass annotates it."""
+        found = next((c.__annotations__["settings"] for c in cls.__mro__ if "settings" in c.__annotations__), None)
+        assert isinstance(found, type) and issubclass(found, Settings), f"{cls.__name__} must annotate `settings`"
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +86,7 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
             known = json.loads(config.read_text())
             if known.get("slug") != cls.slug:
                 raise _foreign(cls.slug, model_id, f"a config.json of '{known.get('slug', 'some other model')}'")
-            model = cls(**{"settings": _settings_class(cls).from_dict(known["settings"]), **kwargs})
+            model = cls(**{"settings": cls.settings_class().from_dict(known["settings"]), **kwargs})
             state = load_file(weights, device=map_location)
         except (OSError, EntryNotFoundError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise _foreign(cls.slug, model_id, f"{type(error).__name__}: {error}") from error
@@ -90,10 +97,23 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
         return model.eval()
 
 
-def _settings_class(cls: type[LatentModel]) -> type[Settings]:
-    hint = cls.__annotations__.get("settings")
-    assert isinstance(hint, type) and issubclass(hint, Settings), f"{cls.__name__} must annotate `settings`"
-    return hint
+def config_of(where: str | Path) -> dict[str, Any]:
+    """The `config.json` of a folder or Hub repository.
+
+    Raises:
+        CounterfactoryError: there is none, or it cannot be read.
+    """
+    try:
+        path = Path(where) / "config.json" if Path(where).is_dir() else Path(hf_hub_download(str(where), "config.json"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise CounterfactoryError(
+            f"no model at '{where}'",
+            given=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            expected="a folder or Hub repository with a readable config.json",
+            hint="check the path; counterfactory train writes such a folder",
+        ) from error
+    return found if isinstance(found, dict) else {}
 
 
 def _foreign(slug: str, where: str, found: str) -> CounterfactoryError:

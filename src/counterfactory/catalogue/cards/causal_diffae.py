@@ -30,6 +30,7 @@ Inverting the diffusion chain keeps what the causes do not explain, and the chan
     "8 counterfactuals of 25 DDIM steps each way take 0.3 s.",
     target="counterfactory.learn.images.causal_diffae:CausalDiffAE",
     settings="counterfactory.learn.images.causal_diffae:CausalDiffAESettings",
+    rivals={"label_diffusion": "counterfactory.learn.images.label_diffusion:LabelDiffusion"},
     claims={
         "follows_do": "do(cause) brings the cause to its value, far nearer than the unchanged picture is",
         "effects_follow": "the shadow follows do(angle) and do(light), where the unchanged picture keeps the old one",

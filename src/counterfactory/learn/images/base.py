@@ -33,6 +33,7 @@ class CausalImageSettings(Settings):
     image_shape: tuple[int, int, int] = setting("channels, height, width", default=(3, 32, 32), low=1)
     timesteps: int = setting("length T of the diffusion chain", default=1000, low=2)
     schedule: str = setting("beta schedule", default="linear", choices=("linear", "scaled_linear", "squaredcos_cap_v2"))
+    prediction: str = setting("what the U-Net predicts", default="epsilon", choices=("epsilon", "v_prediction"))
     unet_channels: tuple[int, ...] = setting("channels of the U-Net's levels", default=(32, 64, 64), low=1)
     unet_layers: int = setting("residual blocks a level", default=1, low=1)
     attention: tuple[int, ...] = setting("levels with self-attention (0 = finest), `unet2d` only", default=(), low=0)

@@ -112,7 +112,7 @@ class CausalDiffAE(LatentModel):
         self.encoder = GaussianEncoder(s.image_shape, s.latent_dim, s.encoder_channels)
         self.mechanisms = BlockMechanisms(self.graph, self.k, s.parent_mode)
         self.denoiser = denoiser if denoiser is not None else self._build_denoiser()
-        self.diffusion = Diffusion(s.timesteps, s.schedule)
+        self.diffusion = Diffusion(s.timesteps, s.schedule, s.prediction)
         self.gamma = s.gamma_max
         for name in ("centre", "scale"):
             self.register_buffer(name, torch.tensor(getattr(s, name)), persistent=False)
@@ -152,9 +152,9 @@ class CausalDiffAE(LatentModel):
         mean, variance = self.encoder(x)
         z = self.mechanisms(self._blocks(mean))
         code = z + (self.settings.z_noise * self._blocks(variance)).sqrt() * torch.randn_like(z)
-        x_t, t, eps = self.diffusion.noised(x)
-        eps_hat = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
-        denoise = (eps - eps_hat).square().mean()
+        x_t, t, target = self.diffusion.noised(x)
+        predicted = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
+        denoise = (target - predicted).square().mean()
         y = torch.where(keep[:, None], (labels - self.centre) / self.scale, 0.0)
         if self.training:
             self.moments.update(mean[keep], z[keep], y[keep])

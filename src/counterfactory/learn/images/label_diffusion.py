@@ -48,7 +48,7 @@ class LabelDiffusion(LatentModel):
         self.denoiser = build_unet2d(
             s.image_shape, 256, s.unet_channels, s.unet_layers, s.attention, s.norm_groups, s.patch, s.classes
         )
-        self.diffusion = Diffusion(s.timesteps, s.schedule)
+        self.diffusion = Diffusion(s.timesteps, s.schedule, s.prediction)
         self.register_buffer("centre", torch.tensor(s.centre), persistent=False)
         self.register_buffer("scale", torch.tensor(s.scale), persistent=False)
 
@@ -56,8 +56,8 @@ class LabelDiffusion(LatentModel):
         """Noise prediction and label reading; `image` [b, c, h, w] in [0, 1] and `labels` [b, n] in raw units."""
         x = 2 * check_images(batch["image"], self.settings.image_shape) - 1
         y = (check_labels(batch["labels"], self.settings.causes) - self.centre) / self.scale
-        x_t, t, eps = self.diffusion.noised(x)
-        denoise = (eps - self.denoiser(x_t, t, self._code(y), batch.get("class"))).square().mean()
+        x_t, t, target = self.diffusion.noised(x)
+        denoise = (target - self.denoiser(x_t, t, self._code(y), batch.get("class"))).square().mean()
         read = (y - self.reader(x)[0]).square().mean()
         return {"total": denoise + read, "denoise": denoise, "read": read}
 
