@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from counterfactory.cli.parse import parse_do, parse_seeds, parse_value, parse_world
-from counterfactory.cli.sheet import sheet
+from counterfactory.results.sheet import sheet
 from counterfactory.errors import CounterfactoryError
 
 

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from counterfactory.cli.answer import Answer, say
 from counterfactory.cli.parse import parse_do, parse_world, spoken
-from counterfactory.cli.sheet import picture_path, sheet
 from counterfactory.errors import CounterfactoryError
 from counterfactory.results import Report, Reproduce
 from counterfactory.results.files import write
+from counterfactory.results.sheet import picture_path, sheet
 
 if TYPE_CHECKING:
     from torch import Tensor

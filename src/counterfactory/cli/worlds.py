@@ -10,9 +10,9 @@ from rich.text import Text
 
 from counterfactory.cli.answer import Answer
 from counterfactory.cli.parse import parse_do, parse_world, spoken, world_class
-from counterfactory.cli.sheet import picture_path, sheet
 from counterfactory.errors import CounterfactoryError
 from counterfactory.results.files import write
+from counterfactory.results.sheet import picture_path, sheet
 
 
 def worlds(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from counterfactory.judge.scorecard import METRICS, scorecard
 
 if TYPE_CHECKING:
-    from counterfactory.judge.counterfactual import counterfactual_scores, score_of
+    from counterfactory.judge.counterfactual import counterfactual_scores, error_table, score_of
 
-_HOMES = {"counterfactual_scores": "counterfactual", "score_of": "counterfactual"}
-__all__ = ["METRICS", "counterfactual_scores", "score_of", "scorecard"]
+_HOMES = dict.fromkeys(("counterfactual_scores", "error_table", "score_of"), "counterfactual")
+__all__ = ["METRICS", "counterfactual_scores", "error_table", "score_of", "scorecard"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,13 +10,15 @@ count, for every (intervened, measured) pair. Each measure stands beside its con
     true counterfactual    the world's own answer: what is left of its error is that of the oracle
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from counterfactory.causal import CausalGraph
 from counterfactory.errors import CounterfactoryError, unknown
 from counterfactory.judge.asking import (
     Asker,
@@ -52,6 +54,7 @@ def counterfactual_scores(
     others: int = 0,
     batch: int = 64,
     resamples: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Score a model's counterfactuals beside the world's exact ones.
 
@@ -70,6 +73,7 @@ def counterfactual_scores(
         others: real pictures with given causes that minimality compares with, a unit; 0 leaves minimality out.
         batch: pictures handed to the model at once.
         resamples: bootstrap draws of each interval, over units.
+        progress: told after every intervention how many are done, of how many.
 
     Returns:
         A report with the columns `answer` ("model", or the control), `metric`, `intervened`, `measured`, `value` (an
@@ -88,8 +92,10 @@ def counterfactual_scores(
     asked = default_interventions(world, units, rng) if interventions is None else interventions
     ask.know(units.observation)
     rows: list[dict[str, Any]] = []
-    for do in asked:
+    for k, do in enumerate(asked):
         rows += _one(ask, world, units, do, reader, rng, cycles, min(n, cycle_units), others)
+        if progress is not None:
+            progress(k + 1, len(asked))
     scored = [_with_interval(row, resamples, seed) for row in rows]
     notes = [
         "Effectiveness, truth error, composition, reversibility and identity: lower is better; 0 is ideal.",
@@ -129,6 +135,36 @@ def score_of(report: Report, **where: str) -> Estimate:
     value = found[0]["value"]
     assert isinstance(value, Estimate)
     return value
+
+
+def error_table(report: Report, graph: CausalGraph) -> Report:
+    """The short form of a report of `counterfactual_scores`: one row an intervention and cause, one column an answer.
+
+    Cells are mean absolute errors of the cause, in half-ranges; `picture` is the truth error of the picture, relative
+    to 1 for nothing changed. Causes are marked as the one that was asked for, as its effects, or as kept.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in (*report.rows, *report.controls):
+        asked, cause = row["intervened"], row["measured"]
+        if row["metric"] == "effectiveness":
+            role = "asked" if cause in asked.split(" & ") else "kept"
+            role = "effect" if role == "kept" and cause in graph.descendants(asked.split(" & ")[0]) else role
+        elif row["metric"] == "truth error relative":
+            role = "relative"
+        else:
+            continue
+        words = {"do": asked, "error of": f"{cause} ({role})"}
+        rows.setdefault((asked, cause), words)[row["answer"]] = row["value"]
+    return replace(
+        report,
+        rows=list(rows.values()),
+        controls=[],
+        notes=[
+            "Errors of causes are mean absolute errors after do(), in half-ranges of the cause; 0 is ideal.",
+            "picture: error of the picture against the truth, relative to 1 for a picture in which nothing was changed.",
+            "true counterfactual: the truth itself, read by the same reader; no answer can be told apart below that.",
+        ],
+    )
 
 
 def _one(

@@ -32,29 +32,41 @@ class BlockMechanisms(nn.Module):
         self.register_buffer("adjacency", torch.tensor(graph.adjacency, dtype=torch.float32), persistent=False)
 
     def forward(
-        self, u: Float[Tensor, "b n k"], act: Mapping[int, Any] | None = None, factual: Tensor | None = None
-    ) -> Float[Tensor, "b n k"]:
+        self,
+        u: Float[Tensor, "b n k"],
+        act: Mapping[int, Any] | None = None,
+        factual: Float[Tensor, "b n k"] | None = None,
+        blur: Float[Tensor, "b n k"] | None = None,
+    ) -> tuple[Float[Tensor, "b n k"], Float[Tensor, "b n k"]]:
         """Run the mechanisms in topological order.
 
         Args:
             u: exogenous noise.
-            act: index of an intervened cause -> function of its natural block.
+            act: index of an intervened cause -> function of f_i and of its natural block f_i + u_i.
             factual: the z of the unit, copied wherever nothing changes.
+            blur: noise on the parents that a mechanism sees.
+
+        Returns:
+            z, and f: what the parents say about each block.
         """
         act = act or {}
         blocks: list[Tensor] = [torch.zeros_like(u[:, 0])] * len(self.graph.nodes)
+        said = list(blocks)
+        extra = torch.zeros_like(u) if blur is None else blur
         changed: set[int] = set()
         for i in (self.graph.index(name) for name in self.graph.order):
             parents = [self.graph.index(p) for p in self.graph.parents(self.graph.nodes[i])]
             if factual is not None and i not in act and not changed.intersection(parents):
-                blocks[i] = factual[:, i]
+                blocks[i], said[i] = factual[:, i], factual[:, i] - u[:, i]
                 continue
             mask = self.adjacency[:, i, None]
             if self.parent_mode == "masked":
-                seen = (torch.stack(blocks, 1) * mask).flatten(1)
+                seen = ((torch.stack(blocks, 1) + extra) * mask).flatten(1)
             else:  # an intervened parent speaks through its new value, the others through their u
-                seen = (torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1) * mask).sum(1)
-            natural = self.f[i](seen).float() + u[:, i]
-            blocks[i] = act[i](natural) if i in act else natural
+                spoken = torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1)
+                seen = ((spoken + extra) * mask).sum(1)
+            said[i] = self.f[i](seen).float()
+            natural = said[i] + u[:, i]
+            blocks[i] = act[i](said[i], natural) if i in act else natural
             changed.add(i)
-        return torch.stack(blocks, 1)
+        return torch.stack(blocks, 1), torch.stack(said, 1)

@@ -37,7 +37,7 @@ class Estimate:
     @property
     def interval(self) -> str:
         """The interval as `[low, high]`."""
-        return f"[{number(self.low)}, {number(self.high)}]"
+        return f"[{number(self.low, 3)}, {number(self.high, 3)}]"
 
 
 Cell = str | int | float | bool | None | Estimate
@@ -45,10 +45,10 @@ Row = Mapping[str, Any]
 """Column name -> cell; scalars of numpy and torch become plain numbers, intervals of `metrics` become estimates."""
 
 
-def number(value: int | float) -> str:
-    """Four significant digits below a thousand, whole numbers with separators above."""
+def number(value: int | float, digits: int = 4) -> str:
+    """`digits` significant digits below a thousand, whole numbers with separators above."""
     if isinstance(value, int) or not math.isfinite(value) or abs(value) < 1000:
-        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
     return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3e}"
 
 

@@ -143,14 +143,18 @@ class Report:
         table = Table(title=Text(self.title), title_justify="left", title_style="bold", header_style="bold")
         for name in self.columns:
             table.add_column(Text(name), justify="right" if self.is_numeric(name) else "left", overflow="fold")
+        sizes = {c.n for row in (*self.rows, *self.controls) for c in row.values() if isinstance(c, Estimate)}
         for part, style in ((self.rows, ""), (self.controls, "dim")):
             for row in part:
-                table.add_row(*(_rich(row.get(name)) for name in self.columns), style=style)
+                table.add_row(*(_rich(row.get(name), len(sizes) > 1) for name in self.columns), style=style)
             table.add_section()
         console = Console(file=file)
         console.print(table)
-        if self.controls:
-            console.print("Rows below the line are controls. Intervals are 95%.", style="dim")
+        told = ["Rows below the line are controls."] if self.controls else []
+        if sizes:
+            told.append("Intervals are 95%." if len(sizes) > 1 else f"Intervals are 95%, n = {sizes.pop()}.")
+        if told:
+            console.print(" ".join(told), style="dim")
         for note in self.notes:
             console.print(Text(note))
         if self.reproduce.command:
@@ -234,9 +238,9 @@ def _picture(uri: str) -> bytes | str:
     return raw if kind == "data:image/png" else raw.decode()
 
 
-def _rich(cell: Cell) -> Any:
+def _rich(cell: Cell, sizes: bool) -> Any:
     from rich.text import Text
 
     if isinstance(cell, Estimate):
-        return Text.assemble(number(cell.value), (f" {cell.interval} n={cell.n}", "dim"))
+        return Text.assemble(number(cell.value), (f" {cell.interval}" + (f" n={cell.n}" if sizes else ""), "dim"))
     return Text(text(cell))

@@ -106,6 +106,10 @@ class World(IterableDataset):
         factors = self.scm.predict(stacked, do=self.check(do)).float()
         return Sample(self.graph.nodes, factors, noise, self.render(factors, noise), self.captions(factors, noise))
 
+    def held_out(self) -> "World":
+        """The same world with units that training never sees: itself where every seed draws new ones."""
+        return self
+
     def captions(self, factors: Tensor, noise: dict[str, Tensor]) -> list[str] | None:
         """One text per unit; None in worlds without words."""
         return None

@@ -186,6 +186,15 @@ class MorphoDigits(World):
         own = self.discs.width[digit].clamp(min=_OWN_WIDTH_MIN)
         return noise | {"width": noise["width"] + own.log(), "digit": digit}
 
+    def held_out(self) -> "MorphoDigits":
+        """The world of the test split."""
+        return MorphoDigits("test")
+
+    def scans(self, sample: Sample) -> Float[Tensor, "n 1 32 32"]:
+        """The scans that units were made from, in the middle of a picture of the world's size."""
+        found = torch.from_numpy(digits(self.split)[0])[sample.noise["digit"]] / 255
+        return torch.nn.functional.pad(found[:, None], [(_SIZE - 28) // 2] * 4)
+
     def as_written(self, digit: Int[Tensor, " n"]) -> Sample:
         """Digits of the split with the thickness, intensity, slant and width that their writers gave them."""
         own = self.discs

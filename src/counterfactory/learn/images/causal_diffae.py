@@ -54,6 +54,11 @@ class CausalDiffAESettings(CausalImageSettings):
         "share of the training over which the weight rises from 0", default=0.25, low=0.0, high=1.0
     )
     z_noise: float = setting("variance of the noise on z, in units of the encoder's variance", default=0.1, low=0.0)
+    parent_noise: float = setting(
+        "variance of the noise on the parents that a mechanism sees in training, in the same units",
+        default=0.0,
+        low=0.0,
+    )
     p_drop: float = setting("share of the pictures shown without code, for guidance", default=0.0, low=0.0, high=1.0)
     action: str = setting(
         "do() sets a block to where the data have that label, or to the label itself",
@@ -150,14 +155,16 @@ class CausalDiffAE(LatentModel):
         keep = torch.rand(len(x), device=x.device) >= self.settings.p_drop
         keep = keep if known is None else keep & known
         mean, variance = self.encoder(x)
-        z = self.mechanisms(self._blocks(mean))
-        code = z + (self.settings.z_noise * self._blocks(variance)).sqrt() * torch.randn_like(z)
+        spread = self._blocks(variance).sqrt()
+        blur = self.settings.parent_noise**0.5 * spread * torch.randn_like(spread)
+        z, said = self.mechanisms(self._blocks(mean), blur=blur)
+        code = z + self.settings.z_noise**0.5 * spread * torch.randn_like(z)
         x_t, t, target = self.diffusion.noised(x)
         predicted = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
         denoise = (target - predicted).square().mean()
         y = torch.where(keep[:, None], (labels - self.centre) / self.scale, 0.0)
         if self.training:
-            self.moments.update(mean[keep], z[keep], y[keep])
+            self.moments.update(mean[keep], z[keep], y[keep], said[keep])
         count = keep.sum().clamp(min=1)
         kl_prior = (gaussian_kl(mean, variance) * keep).sum() / count
         kl_label = (0.5 * (z - y[..., None]).square().sum((1, 2)) * keep).sum() / count
@@ -174,7 +181,7 @@ class CausalDiffAE(LatentModel):
         """Abduct u from pictures in [0, 1] and run the mechanisms."""
         mean, variance = self.encoder(2 * check_images(x, self.settings.image_shape) - 1)
         u = self._blocks(mean)
-        return CausalCode(u, self._blocks(variance), self.mechanisms(u))
+        return CausalCode(u, self._blocks(variance), self.mechanisms(u)[0])
 
     def latents(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """z as one row a picture; cause i owns the columns [i k, (i + 1) k)."""
@@ -182,9 +189,9 @@ class CausalDiffAE(LatentModel):
 
     def causes(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
         """The model's own reading of the causes, in raw units: the value at which `do` would set the block as it is."""
-        z = self.encode(x).z
-        slope, intercept = self._action()
-        y = (slope * (z - intercept)).sum(2) / slope.square().sum(1)
+        code = self.encode(x)
+        a, b, c = self._action()
+        y = (b * (code.z - a - c * (code.z - code.u_mean))).sum(2) / b.square().sum(1)
         return y * self.scale + self.centre
 
     def act(self, code: CausalCode, do: Mapping[str, Any]) -> Float[Tensor, "b n k"]:
@@ -193,21 +200,25 @@ class CausalDiffAE(LatentModel):
             self.graph.index(name): partial(self._intervene, name, op)
             for name, op in self.settings.check_do(do).items()
         }
-        return self.mechanisms(code.u_mean, actions, factual=code.z)
+        return self.mechanisms(code.u_mean, actions, factual=code.z)[0]
 
-    def _action(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-        """Slope and intercept of a block's coordinates in the label that do() sets them to."""
+    def _action(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n k"]]:
+        """a, b and c of the block a + b y + c f that do() sets for a label y, where f is what the parents say."""
         if self.settings.action == "label":
-            return torch.ones_like(self.moments.z_mean), torch.zeros_like(self.moments.z_mean)
+            zero = torch.zeros_like(self.moments.mean[..., 0])
+            return zero, zero + 1, zero
         return self.moments.regression()
 
-    def _intervene(self, name: str, op: PictureDo, natural: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    def _intervene(
+        self, name: str, op: PictureDo, said: Float[Tensor, "b k"], natural: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b k"]:
         """An intervention acts in raw units on the label that each coordinate of the block stands for."""
         i = self.graph.index(name)
-        slope, intercept = (part[i] for part in self._action())
-        raw = ((natural - intercept) / slope * self.scale[i] + self.centre[i]).T  # [k, b]: a value a picture broadcasts
+        a, b, c = (part[i] for part in self._action())
+        label = (natural - a - c * said) / b
+        raw = (label * self.scale[i] + self.centre[i]).T  # [k, b]: a value a picture broadcasts
         y = (op(raw).expand_as(raw).T - self.centre[i]) / self.scale[i]
-        return intercept + slope * y
+        return a + b * y + c * said
 
     @torch.no_grad()
     def abduct(
@@ -309,7 +320,7 @@ class CausalDiffAE(LatentModel):
         self.eval()
         draw = torch.Generator(device="cpu").manual_seed(seed)
         u = self._blocks(self.moments.draw(n, draw).to(self.device))
-        z = self.act(CausalCode(u, torch.zeros_like(u), self.mechanisms(u)), do or {})
+        z = self.act(CausalCode(u, torch.zeros_like(u), self.mechanisms(u)[0]), do or {})
         x_T = torch.randn((n, *self.settings.image_shape), generator=draw).to(self.device)
         return (self.diffusion.decode(self._predictor(z, None, classes), x_T, steps) + 1) / 2
 

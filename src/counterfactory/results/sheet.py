@@ -1,4 +1,4 @@
-"""Picture sheets: one row of pictures a line of text, written as PNG."""
+"""Picture sheets: rows of pictures under their titles, as PNG."""
 
 from collections.abc import Mapping
 from io import BytesIO

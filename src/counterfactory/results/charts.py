@@ -1,0 +1,67 @@
+"""Charts of reports, on matplotlib without a window: a graph of causes, and estimates side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+from counterfactory.results.cells import Estimate
+from counterfactory.results.report import Figure
+
+
+def graph_chart(title: str, nodes: Sequence[str], edges: Iterable[tuple[str, str]]) -> Figure:
+    """A graph of causes, drawn in layers from cause to effect."""
+    import networkx as nx
+
+    graph = nx.DiGraph(list(edges))
+    graph.add_nodes_from(nodes)
+    for layer, names in enumerate(nx.topological_generations(graph)):
+        for name in names:
+            graph.nodes[name]["layer"] = layer
+    figure, axes = _axes(max(4.0, 1.6 * len(nodes)), 2.2)
+    places = nx.multipartite_layout(graph, subset_key="layer", align="horizontal")
+    places = {name: (x, -y) for name, (x, y) in places.items()}
+    nx.draw_networkx_edges(graph, places, ax=axes, node_size=5200, arrowsize=18, edge_color="#57606a", width=1.5)
+    for name, (x, y) in places.items():
+        box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef4fb", "edgecolor": "#0757ba"}
+        axes.text(x, y, name, ha="center", va="center", bbox=box)
+    axes.margins(0.25)
+    axes.set_axis_off()
+    words = "; ".join(f"{a} causes {b}" for a, b in graph.edges) or "no cause has an effect on another"
+    return Figure(title, f"Graph of causes: {words}.", _png(figure))
+
+
+def bar_chart(title: str, groups: Sequence[str], series: Mapping[str, Sequence[Estimate]], unit: str) -> Figure:
+    """Bars with their 95% intervals: one group a row of the table, one bar a series in it."""
+    figure, axes = _axes(max(5.0, 1.5 * len(groups)), 3.2)
+    wide = 0.8 / len(series)
+    for k, (name, values) in enumerate(series.items()):
+        heights = [e.value for e in values]
+        reach = [[e.value - e.low for e in values], [e.high - e.value for e in values]]
+        places = [g + (k - (len(series) - 1) / 2) * wide for g in range(len(groups))]
+        axes.bar(places, heights, wide * 0.92, yerr=reach, label=name, color=_COLOURS[k % len(_COLOURS)], capsize=2)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylabel(unit)
+    axes.legend(frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{group} {e.value:.3g}" for group, e in zip(groups, values, strict=True))
+        for name, values in series.items()
+    )
+    return Figure(title, f"Bars in {unit}. {told}.", _png(figure))
+
+
+_COLOURS = ("#0757ba", "#b8bec6", "#e0843a", "#4f9a63")
+
+
+def _axes(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure as Canvas
+
+    figure = Canvas(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _png(figure: Any) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
