@@ -71,11 +71,11 @@ class Settings:
     @classmethod
     def from_dict(cls: type[S], values: dict[str, Any]) -> S:
         """The inverse of `to_dict`; raises `CounterfactoryError` for an unknown field."""
-        known = [f.name for f in dataclasses.fields(cls)]
+        known = typing.get_type_hints(cls)
         for name in values:
-            if name not in known:
-                raise unknown(f"setting of {cls.__name__}", name, known)
-        return cls(**values)
+            if name not in cls.__dataclass_fields__:
+                raise unknown(f"setting of {cls.__name__}", name, list(cls.__dataclass_fields__))
+        return cls(**{name: _coerce(value, known[name], f"{cls.__name__}.{name}") for name, value in values.items()})
 
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears whole or not at all."""

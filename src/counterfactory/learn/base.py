@@ -52,7 +52,8 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write weights and settings under temporary names, then rename: a full disk leaves no half file."""
         # the mixin has just removed an old config.json, so the settings are written here, with the weights
-        config = {"slug": self.slug, "settings": self.settings.to_dict()}
+        # not under the name "settings": the mixin would build that argument itself, without its checks
+        config = {"slug": self.slug, "hyperparameters": self.settings.to_dict()}
         parts = [save_directory / f"{WEIGHTS}.part", save_directory / "config.json.part"]
         try:
             save_file({k: v.contiguous() for k, v in self.state_dict().items()}, parts[0], metadata={"slug": self.slug})
@@ -86,7 +87,7 @@ class LatentModel(nn.Module, PyTorchModelHubMixin, library_name="counterfactory"
             known = json.loads(config.read_text())
             if known.get("slug") != cls.slug:
                 raise _foreign(cls.slug, model_id, f"a config.json of '{known.get('slug', 'some other model')}'")
-            model = cls(**{"settings": cls.settings_class().from_dict(known["settings"]), **kwargs})
+            model = cls(**{"settings": cls.settings_class().from_dict(known["hyperparameters"]), **kwargs})
             state = load_file(weights, device=map_location)
         except (OSError, EntryNotFoundError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise _foreign(cls.slug, model_id, f"{type(error).__name__}: {error}") from error

@@ -9,6 +9,7 @@ effects keep their factual values, since nothing here says that they are effects
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 from counterfactory.learn.base import LatentModel
 from counterfactory.learn.images.base import CausalImageSettings, check_images, check_labels
 from counterfactory.nn.denoisers import build_unet2d
-from counterfactory.nn.diffusion import Diffusion
+from counterfactory.nn.diffusion import Diffusion, Predict
 from counterfactory.nn.encoder import GaussianEncoder
 from counterfactory.settings import setting
 
@@ -28,6 +29,14 @@ class LabelDiffusionSettings(CausalImageSettings):
     """Settings of `LabelDiffusion`."""
 
     encoder_channels: tuple[int, ...] = setting("channels of the reader's convolutions", default=(32, 64, 128), low=1)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What is known of pictures: their labels y as the model reads them, scaled, and the end of the chain x_T."""
+
+    y: Float[Tensor, "b n"]
+    x_T: Float[Tensor, "b c h w"]
 
 
 class LabelDiffusion(LatentModel):
@@ -65,18 +74,32 @@ class LabelDiffusion(LatentModel):
         return F.silu(self.embed(y))[:, None]
 
     @torch.no_grad()
-    def counterfactual(
-        self, x: Float[Tensor, "b c h w"], do: Mapping[str, Any], *, steps: int = 50, classes: Tensor | None = None
-    ) -> Float[Tensor, "b c h w"]:
-        """Invert under the labels read off `x`, replace the labels in `do` (raw units), decode."""
+    def abduct(self, x: Float[Tensor, "b c h w"], *, steps: int = 50, classes: Tensor | None = None) -> "Labelled":
+        """The labels read off pictures, and x_T by DDIM inversion under them."""
         self.eval()
         scaled = 2 * check_images(x, self.settings.image_shape) - 1
         y = self.reader(scaled)[0]
-        changed = y * self.scale + self.centre
-        for name, op in self.settings.check_do(do).items():
+        return Labelled(y, self.diffusion.invert(self._predictor(y, classes), scaled, steps))
+
+    @torch.no_grad()
+    def counterfactual(
+        self,
+        x: Float[Tensor, "b c h w"],
+        do: Mapping[str, Any],
+        *,
+        code: "Labelled | None" = None,
+        steps: int = 50,
+        classes: Tensor | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Invert under the labels read off `x`, replace the labels in `do` (raw units), decode."""
+        actions = self.settings.check_do(do)
+        code = self.abduct(x, steps=steps, classes=classes) if code is None else code
+        raw = code.y * self.scale + self.centre
+        for name, op in actions.items():
             i = self.settings.causes.index(name)
-            changed[:, i] = op(changed[:, i])
-        target = (changed - self.centre) / self.scale
-        x_T = self.diffusion.invert(lambda x, t: self.denoiser(x, t, self._code(y), classes), scaled, steps)
-        out = self.diffusion.decode(lambda x, t: self.denoiser(x, t, self._code(target), classes), x_T, steps)
-        return (out + 1) / 2
+            raw[:, i] = op(raw[:, i])
+        target = (raw - self.centre) / self.scale
+        return (self.diffusion.decode(self._predictor(target, classes), code.x_T, steps) + 1) / 2
+
+    def _predictor(self, y: Tensor, classes: Tensor | None) -> Predict:
+        return lambda x, t: self.denoiser(x, t, self._code(y), classes)
