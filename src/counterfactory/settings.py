@@ -84,7 +84,7 @@ class Settings:
         temporary.replace(path)
 
     @classmethod
-    def fields(cls) -> list[tuple[str, type, Any, dict[str, Any]]]:
+    def fields(cls) -> list[tuple[str, Any, Any, dict[str, Any]]]:
         """Name, type, default and metadata of every field, in order: the source for CLI options and docs tables."""
         hints = typing.get_type_hints(cls)
         return [(f.name, hints[f.name], f.default, dict(f.metadata)) for f in dataclasses.fields(cls)]

@@ -1,8 +1,9 @@
 """What the causal diffusion autoencoder claims, measured against the truth of two worlds.
 
 In full, every variant is trained from nothing on every seed, by the recipe that ships; models are kept in
-`runs/claims/causal_diffae`, so that a run that was killed goes on. In the quick form, the shipped models are asked about
-units that the seeds draw. Errors are mean absolute errors of a cause read off the counterfactual picture, in half-ranges.
+`runs/claims/causal_diffae`, so that a run that was killed goes on. In the quick form, the shipped models are asked
+about units that the seeds draw. Errors are mean absolute errors of a cause read off the counterfactual picture, in
+half-ranges of the cause.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from counterfactory import runs
 from counterfactory.claims._runner import Claim, Outcome, Progress
@@ -109,7 +109,8 @@ def _errors(model: Any, world: World, units: Sample, seed: int, steps: int) -> E
     """Ask for every cause in turn; each unit gets the value that another unit has."""
     half = torch.tensor([(high - low) / 2 for low, high in (world.ranges[name] for name in units.names)])
     known = {"code": model.abduct(units.observation, steps=steps)}
-    own, nothing = {}, {}
+    own: dict[tuple[str, str], float] = {}
+    nothing: dict[tuple[str, str], float] = {}
     for action in default_interventions(world, units, np.random.default_rng(seed)):
         truth = world.counterfactual(units, action)
         drawn = model.counterfactual(units.observation, action, steps=steps, **known)
@@ -159,13 +160,12 @@ def _outcomes(
         "digits_graph_helps": against("morpho_digits", "empty_graph", follows),
         "digits_propagates": against("morpho_digits", "labels", follows),
     }
-    return [_outcome(claim, *map(np.asarray, measured[claim.name]), seeds) for claim in CLAIMS]
+    return [_outcome(claim, *measured[claim.name], seeds) for claim in CLAIMS]
 
 
-def _outcome(
-    claim: Claim, ours: Float[np.ndarray, " s"], theirs: Float[np.ndarray, " s"], seeds: tuple[int, ...]
-) -> Outcome:
+def _outcome(claim: Claim, own: list[float], rival: list[float], seeds: tuple[int, ...]) -> Outcome:
     """Means over the seeds: lower by a factor, or higher by decibels."""
+    ours, theirs = np.asarray(own), np.asarray(rival)
     if isinstance(claim.margin, float):
         holds = ours.mean() <= claim.margin * theirs.mean()
         detail = f"ratio {ours.mean() / theirs.mean():.2f}; by seed " + ", ".join(f"{r:.2f}" for r in ours / theirs)

@@ -161,7 +161,7 @@ def error_table(report: Report, graph: CausalGraph) -> Report:
         controls=[],
         notes=[
             "Errors of causes are mean absolute errors after do(), in half-ranges of the cause; 0 is ideal.",
-            "picture: error of the picture against the truth, relative to 1 for a picture in which nothing was changed.",
+            "picture: its error against the truth, relative to 1 for a picture in which nothing was changed.",
             "true counterfactual: the truth itself, read by the same reader; no answer can be told apart below that.",
         ],
     )

@@ -157,14 +157,16 @@ class CausalDiffAE(LatentModel):
         mean, variance = self.encoder(x)
         spread = self._blocks(variance).sqrt()
         blur = self.settings.parent_noise**0.5 * spread * torch.randn_like(spread)
-        z, said = self.mechanisms(self._blocks(mean), blur=blur)
+        z, _ = self.mechanisms(self._blocks(mean), blur=blur)
         code = z + self.settings.z_noise**0.5 * spread * torch.randn_like(z)
         x_t, t, target = self.diffusion.noised(x)
         predicted = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
         denoise = (target - predicted).square().mean()
         y = torch.where(keep[:, None], (labels - self.centre) / self.scale, 0.0)
         if self.training:
-            self.moments.update(mean[keep], z[keep], y[keep], said[keep])
+            with torch.no_grad():  # what do() will meet: parents without blur
+                sharp, said = self.mechanisms(self._blocks(mean))
+            self.moments.update(mean[keep], sharp[keep], y[keep], said[keep])
         count = keep.sum().clamp(min=1)
         kl_prior = (gaussian_kl(mean, variance) * keep).sum() / count
         kl_label = (0.5 * (z - y[..., None]).square().sum((1, 2)) * keep).sum() / count
