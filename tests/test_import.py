@@ -14,12 +14,9 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_importing_is_fast_and_leaves_torch_alone() -> None:
-    code = "import sys, time; t = time.perf_counter(); import counterfactory; "
-    code += "print(time.perf_counter() - t, 'torch' in sys.modules, 'numpy' in sys.modules)"
-    runs = [run(code).split() for _ in range(3)]
-    assert {tuple(loaded) for _, *loaded in runs} == {("False", "False")}
-    assert min(float(seconds) for seconds, *_ in runs) < 0.3
+def test_importing_leaves_torch_and_numpy_alone() -> None:
+    code = "import sys, counterfactory; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    assert run(code) == "False False"
 
 
 def test_torch_comes_with_the_first_name_that_needs_it() -> None:

@@ -11,7 +11,7 @@ from counterfactory.cli import main
 from counterfactory.training import TrainSettings
 
 SMALL = ["--unet-channels", "8,8", "--encoder-channels", "8", "--units", "64", "--batch-size", "8"]
-LEARNERS = [card.slug for card in catalogue.which(room="learn")]
+LEARNERS = list(catalogue.learners())
 
 
 def ask(capsys, *args: object, code: int = 0) -> dict:
@@ -23,7 +23,7 @@ def ask(capsys, *args: object, code: int = 0) -> dict:
 def test_every_setting_is_an_option_with_its_help(slug: str, capsys) -> None:
     assert main(["train", slug, "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    fields = [*catalogue.get(slug).load_settings().fields(), *TrainSettings.fields()]
+    fields = [*catalogue.learner(slug).settings_class().fields(), *TrainSettings.fields()]
     for name, _, _, facts in fields:
         assert f"--{name.replace('_', '-')} " in shown and facts["help"] in shown
     assert "--train-schedule" in shown  # the name is of both classes

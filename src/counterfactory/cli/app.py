@@ -59,7 +59,7 @@ def build(args: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         print(__version__)
         raise typer.Exit
@@ -67,8 +67,8 @@ def _version(asked: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
-    ] = False,
+        bool | None, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = None,
 ) -> None:
     """Learn the causes inside generative models, intervene on them, edit them, and check the results."""
 

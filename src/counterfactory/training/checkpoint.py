@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: safetensors for tensors, JSON for the rest, swapped in by renaming a folder."""
+"""Checkpoints that are whole or not there: safetensors for tensors, JSON for the rest, put in place by renaming."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ def save(out: Path, groups: dict[str, dict[str, Tensor]], state: dict[str, Any])
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        full = getattr(error, "errno", None) == errno.ENOSPC
+        full = os.strerror(errno.ENOSPC) in str(error)  # safetensors gives no error number
         raise CounterfactoryError(
             f"the checkpoint of step {state['step']} could not be saved in '{out}'",
             given=f"{type(error).__name__}: {error}",
@@ -78,12 +78,13 @@ def load(out: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | Non
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """One safetensors file; tensors that are views of a larger storage are copied first."""
-    whole = {
-        k: v if v.is_contiguous() and v.untyped_storage().nbytes() == v.nbytes else v.clone()
-        for k, v in tensors.items()
-    }
-    save_file(whole, path)
+    """One safetensors file; what is a view of a larger storage, or not in row-major order, is copied first."""
+
+    def whole(v: Tensor) -> Tensor:
+        alone = v.is_contiguous() and v.untyped_storage().nbytes() == v.nbytes
+        return v if alone else v.clone(memory_format=torch.contiguous_format)
+
+    save_file({name: whole(tensor) for name, tensor in tensors.items()}, path)
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -114,10 +115,22 @@ def restore(
     if ema is not None:
         for name, tensor in ema.weights.items():
             tensor.copy_(groups["ema"][name])
-    for name, p in trainable(model).items():
-        moments = {k.split("/", 1)[0]: v for k, v in groups["optimizer"].items() if k.split("/", 1)[1] == name}
-        # AdamW keeps its step count where a fused step needs it: beside the parameter
-        optimizer.state[p] = {kind: v.to(p.device) for kind, v in moments.items()}
+    parameters, fused = trainable(model), optimizer.defaults.get("fused")
+    for key, value in groups["optimizer"].items():
+        kind, name = key.split("/", 1)
+        p = parameters[name]
+        # a fused step wants its step count beside the parameter, a plain one on the CPU
+        optimizer.state[p][kind] = value.to("cpu" if kind == "step" and not fused else p.device)
+
+
+def shapes(tensors: dict[str, Tensor]) -> dict[str, list[int]]:
+    """The shape of every tensor, by name."""
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as JSON gives them back, so that they can be compared with saved ones."""
+    return json.loads(json.dumps(values))
 
 
 def refuse_other(out: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:

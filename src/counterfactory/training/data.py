@@ -1,5 +1,6 @@
 """Where batches come from: rows that can be asked for in any order, or a loader that can only be read on."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,10 +15,11 @@ from counterfactory.training.seeds import derive, generator, seed_globals
 from counterfactory.training.settings import TrainSettings
 
 Batch = dict[str, Any]
+SAMPLED = 16  # rows of a tensor that stand for all of them when a run is resumed
 
 
 class Order:
-    """An endless row order: one seeded permutation an epoch, end to end, so every batch is full and no row is left out."""
+    """An endless row order, one seeded permutation an epoch, end to end: batches are full and no row is left out."""
 
     def __init__(self, rows: int, seed: int) -> None:
         self.rows, self.seed = rows, seed
@@ -68,9 +70,12 @@ class Rows:
             found = default_collate(many(index.tolist()) if many else [self.data[i] for i in index.tolist()])
         return _to_device(_check_batch(found), a.device)
 
-    def describe(self) -> dict[str, int]:
-        """What has to be equal for a resumed run to see the same batches."""
-        return {"rows": self.rows}
+    def describe(self) -> dict[str, Any]:
+        """What has to be equal for a resumed run to see the same batches: the size and, of tensors, a few rows."""
+        if self.tensors is None:
+            return {"rows": self.rows}
+        few = torch.linspace(0, self.rows - 1, min(self.rows, SAMPLED)).long()
+        return {"rows": self.rows, "columns": {k: _digest(v[few.to(v.device)]) for k, v in self.tensors.items()}}
 
     def position(self) -> dict[str, int]:
         """Nothing: the step says it all."""
@@ -120,7 +125,7 @@ class Loader:
         seed_globals(self.seed, name)
         return iter(self.loader)
 
-    def describe(self) -> dict[str, int]:
+    def describe(self) -> dict[str, Any]:
         """Nothing is known of a foreign loader before it is read."""
         return {}
 
@@ -158,6 +163,13 @@ def open_data(data: Any, settings: TrainSettings, accelerator: Accelerator) -> R
 def _is_columns(data: Any) -> bool:
     is_mapping = isinstance(data, Mapping) or (hasattr(data, "items") and hasattr(data, "keys"))
     return is_mapping and len(list(data.keys())) > 0 and all(isinstance(v, Tensor) for _, v in data.items())
+
+
+def _digest(rows: Tensor) -> str:
+    """Type, shape of a row and the head of SHA-256 over the rows."""
+    raw = rows.detach().cpu().contiguous().view(torch.uint8) if rows.numel() else rows.cpu()
+    head = hashlib.sha256(raw.numpy().tobytes()).hexdigest()[:12]
+    return f"{str(rows.dtype).removeprefix('torch.')} {list(rows.shape[1:])} {head}"
 
 
 def _length(tensors: dict[str, Tensor]) -> int:

@@ -1,4 +1,4 @@
-"""Averaged weights: e <- d e + (1 - d) w after every step, with the decay d warmed up as min(decay, (1 + s) / (10 + s))."""
+"""Averaged weights: e <- d e + (1 - d) w after every step, with a decay d that warms up."""
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +15,19 @@ class EMA:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.weights: dict[str, Tensor] = {n: p.detach().clone() for n, p in trainable(model).items()}
+        self._averaged = list(self.weights.values())
         self._live = [p.detach() for p in trainable(model).values()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the model's weights after step `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), self._live, 1 - decay)
+        torch._foreach_lerp_(self._averaged, self._live, 1 - decay)
 
     @torch.no_grad()
     def apply(self) -> None:
         """Put the averaged weights into the model."""
-        torch._foreach_copy_(self._live, list(self.weights.values()))
+        torch._foreach_copy_(self._live, self._averaged)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,12 +1,15 @@
-"""What a run says of itself: `log.jsonl`, a progress bar on a terminal, or plain lines."""
+"""What a run says of itself: `log.jsonl`, and a progress bar on a terminal."""
 
 import json
+import os
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from counterfactory.errors import CounterfactoryError
 
@@ -14,35 +17,41 @@ LOG = "log.jsonl"
 
 
 class Log:
-    """One JSON object a line in `out/log.jsonl`; without a folder, only `lines`.
+    """One JSON object a line in `out/log.jsonl`.
 
     Args:
-        out: the run's folder, or None.
+        out: the run's folder.
         step: the step the run starts at; later lines of an earlier attempt are dropped, all of them for 0.
+        writes: whether this process is the one that writes.
     """
 
-    def __init__(self, out: Path | None, step: int) -> None:
-        self.path = None if out is None else out / LOG
-        self.lines: list[dict[str, Any]] = []
-        if self.path is not None:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.lines = [line for line in read_log(self.path) if line["step"] <= step] if step else []
-                part = self.path.with_suffix(".part")
-                part.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-                part.replace(self.path)
-            except OSError as error:
-                raise _unwritable(self.path, error) from error
+    def __init__(self, out: Path, step: int, writes: bool = True) -> None:
+        self.path, self.writes = out / LOG, writes
+        if not writes:
+            return
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            kept = [line for line in read_log(self.path) if line["step"] <= step] if step else []
+            part = self.path.with_suffix(".part")
+            part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            part.replace(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def write(self, line: dict[str, Any]) -> None:
-        """Add a line; it is in the file when this returns."""
-        self.lines.append(line)
-        if self.path is not None:
+        """Add a line; it is in the file when this returns, or nothing of it is."""
+        if not self.writes:
+            return
+        try:
+            before = self.path.stat().st_size
             try:
                 with self.path.open("a") as file:
                     file.write(json.dumps(line) + "\n")
-            except OSError as error:
-                raise _unwritable(self.path, error) from error
+            except OSError:
+                os.truncate(self.path, before)
+                raise
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -57,50 +66,45 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Display:
-    """A progress bar on a terminal, plain lines on demand, nothing otherwise."""
+    """A progress bar with the loss terms and the remaining time while entered, if wanted and on a terminal."""
 
-    def __init__(self, how: bool | str, steps: int, start: int) -> None:
-        self.console = Console(stderr=True)
-        self.plain, self.steps, self._shown = how == "plain", steps, 0.0
+    def __init__(self, wanted: bool, steps: int, start: int) -> None:
+        console = Console(stderr=True)
         self.bar: Progress | None = None
-        if how is True and self.console.is_terminal:
+        self._shown = 0.0
+        if wanted and console.is_terminal:
             self.bar = Progress(
                 MofNCompleteColumn(),
                 BarColumn(bar_width=24),
-                TextColumn("{task.fields[rate]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[terms]}"),
-                console=self.console,
+                console=console,
             )
-            self.task = self.bar.add_task("", total=steps, completed=start, rate="", terms="")
-            self.bar.start()
+            self._task = self.bar.add_task("", total=steps, completed=start, terms="")
 
     def due(self) -> bool:
-        """Whether the bar should get new numbers; a few times a second is enough."""
+        """Whether the bar should get new numbers; a few times a second is enough, since reading them waits for them."""
         return self.bar is not None and time.monotonic() - self._shown > 0.3
 
-    def step(self, done: int, terms: dict[str, float], rate: float) -> None:
+    def show(self, done: int, terms: dict[str, Tensor]) -> None:
         """Show the numbers of the latest step."""
         if self.bar is not None:
             self._shown = time.monotonic()
-            self.bar.update(self.task, completed=done, rate=f"{rate:.1f} steps/s", terms=_shown(terms))
+            shown = "  ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
+            self.bar.update(self._task, completed=done, terms=shown)
 
-    def line(self, record: dict[str, Any], terms: dict[str, float]) -> None:
-        """Print a log line, where plain lines are wanted."""
-        if self.plain:
-            rate = f"{record['images_per_second']:.0f} images/s"
-            self.console.print(f"step {record['step']}/{self.steps}  {_shown(terms)}  {rate}", highlight=False)
+    def __enter__(self) -> "Display":
+        if self.bar is not None:
+            self.bar.start()
+        return self
 
-    def close(self) -> None:
-        """Leave the terminal as it was."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.stop()
-
-
-def _shown(terms: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
 
 
 def _unwritable(path: Path, error: OSError) -> CounterfactoryError:

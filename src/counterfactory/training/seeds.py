@@ -1,4 +1,4 @@
-"""Named random streams: every draw of a training run is a function of (seed, name), so nothing depends on what ran before."""
+"""Named random streams: every draw is a function of (seed, name), so nothing depends on what ran before."""
 
 import hashlib
 import random
@@ -46,7 +46,7 @@ def seed_globals(seed: int, name: str) -> None:
 def kept_globals() -> Iterator[None]:
     """Give the caller's global generators back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         try:
             yield
         finally:

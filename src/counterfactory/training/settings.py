@@ -23,6 +23,7 @@ class TrainSettings(Settings):
         "decay of the averaged weights the model ends with; 0 for none", default=0.0, low=0.0, high=1.0
     )
     clip_norm: float = setting("largest norm of the whole gradient; 0 for no limit", default=0.0, low=0.0)
+    clip_value: float = setting("largest size of each element of the gradient; 0 for no limit", default=0.0, low=0.0)
     mixed_precision: str = setting("precision of the forward pass", default="no", choices=("no", "bf16", "fp16"))
     seed: int = setting("seed of the data order and of the model's draws", default=0, low=0)
     checkpoint_every: int = setting("steps between checkpoints", default=500, low=1)
