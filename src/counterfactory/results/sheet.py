@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-
-from jaxtyping import Float
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from counterfactory.errors import CounterfactoryError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CELL, _GAP, _TEXT = 96, 4, 14  # smallest side of a picture on the sheet, space between, height of the text; in pixels
 
 
-def sheet(rows: Mapping[str, Float[Tensor, "n c h w"]]) -> bytes:
-    """Rows of pictures in [0, 1] under their titles, as PNG; small ones are enlarged by a whole factor, pixel by pixel.
+def sheet(rows: Mapping[str, "Tensor"]) -> bytes:
+    """Rows of pictures [n, c, h, w] in [0, 1] under their titles, as PNG; small ones are enlarged by a whole factor, pixel by pixel.
 
     Raises:
         CounterfactoryError: rows of different numbers or sizes, or pictures that have neither 1, 3 nor 4 channels.

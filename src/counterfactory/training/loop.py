@@ -118,7 +118,9 @@ class _Run:
         self.data: Rows | Loader = open_data(data, settings, accelerator)
         self.loss = accelerator.prepare_model(LossModule(model))  # moved to its device, wrapped for many processes
         self.adamw = adamw(model, settings)
-        self.optimizer = accelerator.prepare_optimizer(self.adamw)
+        # the wrapper is for devices: it scales, and looks for packages in every step, which costs small models a third
+        on_cpu = accelerator.device.type == "cpu"
+        self.optimizer: Any = self.adamw if on_cpu else accelerator.prepare_optimizer(self.adamw)
         self.ema = EMA(model, settings.ema) if settings.ema else None
         self.parameters = list(trainable(model).values())
         self.step, self.seconds = 0, 0.0

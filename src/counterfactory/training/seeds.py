@@ -37,7 +37,10 @@ def seed_globals(seed: int, name: str) -> None:
     Models and data sets draw from these; a stream a step makes a resumed run draw what an uninterrupted one draws.
     """
     value = derive(seed, name)
-    torch.manual_seed(value)
+    if torch.accelerator.is_available():
+        torch.manual_seed(value)
+    else:  # without devices it does this and formats three stack traces, for calls that it puts off
+        torch.default_generator.manual_seed(value)
     np.random.seed(value & 0xFFFFFFFF)  # noqa: NPY002 (data sets of others draw from it)
     random.seed(value)
 
