@@ -14,7 +14,7 @@ _CELL, _GAP, _TEXT = 96, 4, 14  # smallest side of a picture on the sheet, space
 
 
 def sheet(rows: Mapping[str, "Tensor"]) -> bytes:
-    """Rows of pictures [n, c, h, w] in [0, 1] under their titles, as PNG; small ones are enlarged by a whole factor, pixel by pixel.
+    """Rows of pictures [n, c, h, w] in [0, 1] under their titles, as PNG; small ones are enlarged, pixel by pixel.
 
     Raises:
         CounterfactoryError: rows of different numbers or sizes, or pictures that have neither 1, 3 nor 4 channels.
