@@ -43,8 +43,9 @@ def block_lists(names: dict[str, nn.Module], under: str | None = None) -> dict[s
     """Every list of blocks of a known family, by its name; with `under`, only those inside that module."""
     found: dict[str, tuple[Family, nn.ModuleList]] = {}
     for name, module in names.items():
-        holds_blocks = isinstance(module, nn.ModuleList) and len(module) > 0 and isinstance(module[0], nn.Module)
-        if holds_blocks and all(module is not m for _, m in found.values()):
+        if not isinstance(module, nn.ModuleList) or not len(module) or module[0] is None:
+            continue  # diffusers fills a list with None where a block has no attention
+        if all(module is not m for _, m in found.values()):
             inside = {n for n, _ in module[0].named_modules()}
             fits = (f for f in FAMILIES if name.split(".")[-1] == f.blocks and {f.attn, f.out, f.mlp} <= inside)
             if family := next(fits, None):

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from counterfactory.results.cells import Estimate
 from counterfactory.results.report import Figure
 
@@ -49,6 +52,23 @@ def bar_chart(title: str, groups: Sequence[str], series: Mapping[str, Sequence[E
         for name, values in series.items()
     )
     return Figure(title, f"Bars in {unit}. {told}.", _png(figure))
+
+
+def heat_chart(
+    title: str, matrix: Float[np.ndarray, "r c"], rows: Sequence[str], columns: Sequence[str], signed: bool = False
+) -> Figure:
+    """A matrix as colours, 0 to 1, or -1 to 1 if `signed`; small matrices get their numbers written in."""
+    figure, axes = _axes(2.5 + 0.45 * len(columns), 1.8 + 0.35 * len(rows))
+    image = axes.imshow(matrix, vmin=-1 if signed else 0, vmax=1, cmap="RdBu_r" if signed else "Blues", aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    if matrix.size <= 200:
+        for (i, j), value in np.ndenumerate(matrix):
+            dark = abs(value) > 0.6
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    figure.colorbar(image, ax=axes)
+    best = "; ".join(f"{name}: {columns[int(np.argmax(line))]}" for name, line in zip(rows, matrix, strict=True))
+    return Figure(title, f"{len(rows)} rows and {len(columns)} columns; the largest of each row: {best}.", _png(figure))
 
 
 _COLOURS = ("#0757ba", "#b8bec6", "#e0843a", "#4f9a63")
