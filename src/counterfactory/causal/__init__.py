@@ -1,7 +1,9 @@
 """Causal graphs, structural causal models, interventions and counterfactuals."""
 
 from counterfactory.causal.bridge import to_dowhy
+from counterfactory.causal.cpdag import CPDAG, markov_equivalent
 from counterfactory.causal.discrete import DiscreteSCM, Table
+from counterfactory.causal.distances import EdgeScores, adjacencies, arrows, shd, sid, sid_bounds
 from counterfactory.causal.graph import CausalGraph
 from counterfactory.causal.interventions import Add, CutEdge, Intervention, Policy, Replace, Scale, Set, combine
 from counterfactory.causal.linear import LinearSCM
@@ -27,6 +29,7 @@ from counterfactory.causal.scm import SCM
 from counterfactory.causal.spline import Spline
 
 __all__ = [
+    "CPDAG",
     "SCM",
     "Add",
     "AdditiveNoise",
@@ -35,6 +38,7 @@ __all__ = [
     "CutEdge",
     "Deterministic",
     "DiscreteSCM",
+    "EdgeScores",
     "Empirical",
     "Estimate",
     "Exponential",
@@ -62,7 +66,13 @@ __all__ = [
     "StudentT",
     "Table",
     "Uniform",
+    "adjacencies",
+    "arrows",
     "combine",
     "generator",
+    "markov_equivalent",
+    "shd",
+    "sid",
+    "sid_bounds",
     "to_dowhy",
 ]
