@@ -53,7 +53,8 @@ class Sample:
 class World(IterableDataset):
     """Base of every world; a subclass gives the class attributes, `scm`, and `render`.
 
-    Iterating yields an endless, seeded stream of single units `{"image", "labels"}` that DataLoader workers share.
+    `ranges` are the values that do() accepts; a rare unit in the tail of its noise may lie outside. Iterating yields an
+    endless, seeded stream of single units `{"image", "labels"}` that DataLoader workers share.
     """
 
     name: ClassVar[str]
