@@ -17,15 +17,17 @@ class BlockMechanisms(nn.Module):
         graph: the causal graph over the n causes.
         k: coordinates a cause.
         parent_mode: `"masked"`: f_i sees z times column i of A, [n k] -> [k]; `"sum_u"`: the sum of the parents' u.
+        parent_gradient: whether the gradient of f_i passes to its parents. A prior that ties z_i to a label then
+            rewards parents that smuggle the noise of cause i to f_i, and do() on the parent would wipe it out.
     """
 
     adjacency: Tensor
 
-    def __init__(self, graph: CausalGraph, k: int, parent_mode: str) -> None:
+    def __init__(self, graph: CausalGraph, k: int, parent_mode: str, parent_gradient: bool = True) -> None:
         super().__init__()
         n = len(graph.nodes)
         wide = n * k if parent_mode == "masked" else k
-        self.graph, self.parent_mode = graph, parent_mode
+        self.graph, self.parent_mode, self.parent_gradient = graph, parent_mode, parent_gradient
         self.f = nn.ModuleList(
             nn.Sequential(nn.Linear(wide, n * k), nn.LeakyReLU(0.2), nn.Linear(n * k, k)) for _ in range(n)
         )
@@ -36,7 +38,6 @@ class BlockMechanisms(nn.Module):
         u: Float[Tensor, "b n k"],
         act: Mapping[int, Any] | None = None,
         factual: Float[Tensor, "b n k"] | None = None,
-        blur: Float[Tensor, "b n k"] | None = None,
     ) -> tuple[Float[Tensor, "b n k"], Float[Tensor, "b n k"]]:
         """Run the mechanisms in topological order.
 
@@ -44,7 +45,6 @@ class BlockMechanisms(nn.Module):
             u: exogenous noise.
             act: index of an intervened cause -> function of f_i and of its natural block f_i + u_i.
             factual: the z of the unit, copied wherever nothing changes.
-            blur: noise on the parents that a mechanism sees.
 
         Returns:
             z, and f: what the parents say about each block.
@@ -52,7 +52,6 @@ class BlockMechanisms(nn.Module):
         act = act or {}
         blocks: list[Tensor] = [torch.zeros_like(u[:, 0])] * len(self.graph.nodes)
         said = list(blocks)
-        extra = torch.zeros_like(u) if blur is None else blur
         changed: set[int] = set()
         for i in (self.graph.index(name) for name in self.graph.order):
             parents = [self.graph.index(p) for p in self.graph.parents(self.graph.nodes[i])]
@@ -61,11 +60,11 @@ class BlockMechanisms(nn.Module):
                 continue
             mask = self.adjacency[:, i, None]
             if self.parent_mode == "masked":
-                seen = ((torch.stack(blocks, 1) + extra) * mask).flatten(1)
+                seen = (torch.stack(blocks, 1) * mask).flatten(1)
             else:  # an intervened parent speaks through its new value, the others through their u
                 spoken = torch.stack([blocks[j] if j in act else u[:, j] for j in range(len(blocks))], 1)
-                seen = ((spoken + extra) * mask).sum(1)
-            said[i] = self.f[i](seen).float()
+                seen = (spoken * mask).sum(1)
+            said[i] = self.f[i](seen if self.parent_gradient else seen.detach()).float()
             natural = said[i] + u[:, i]
             blocks[i] = act[i](said[i], natural) if i in act else natural
             changed.add(i)

@@ -10,7 +10,7 @@ class RunningMoments(nn.Module):
 
     mu is narrower than its prior once the labels explain the picture, so sampling draws from its own moments. And two
     priors, one that pulls u = z - f to 0 and one that pulls z to y, meet half-way, at z = (f + y) / 2: so each
-    coordinate's regression z = a + b y + c f tells where a block stands for a label.
+    coordinate's regression tells where a block stands for a label, given what its parents say or whatever they say.
 
     Args:
         latent_dim: width of mu.
@@ -47,14 +47,18 @@ class RunningMoments(nn.Module):
         self.mu_cov.lerp_((mu.T @ mu / len(mu)).to(self.mu_cov), rate)
         self.cov.lerp_(torch.einsum("bnki,bnkj->nkij", triple, triple).to(self.cov) / len(mu), rate)
 
-    def regression(self) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-        """Intercept a, slope b in the label and slope c in the parents' say, of every coordinate of z."""
+    def regression(
+        self, given_parents: bool
+    ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n k"]]:
+        """Intercept a, slope b in the label and slope c in the parents' say (or 0), of every coordinate of z."""
         cov = self.cov
         zy, zf, yy, yf = cov[..., 0, 1], cov[..., 0, 2], cov[..., 1, 1], cov[..., 1, 2]
-        ff = cov[..., 2, 2] + 1e-4  # the parents of a root say nothing: its c is 0
-        determinant = (yy * ff - yf.square()).clamp(min=1e-8)
-        b = (zy * ff - zf * yf) / determinant
-        c = (zf * yy - zy * yf) / determinant
+        if given_parents:
+            ff = cov[..., 2, 2] + 1e-4  # the parents of a root say nothing: its c is 0
+            determinant = (yy * ff - yf.square()).clamp(min=1e-8)
+            b, c = (zy * ff - zf * yf) / determinant, (zf * yy - zy * yf) / determinant
+        else:
+            b, c = zy / yy.clamp(min=1e-8), torch.zeros_like(zy)
         b = torch.where(b.abs() < 1e-3, 1e-3, b)  # a dead coordinate stays where it is
         return self.mean[..., 0] - b * self.mean[..., 1] - c * self.mean[..., 2], b, c
 

@@ -118,9 +118,11 @@ class _Run:
         self.data: Rows | Loader = open_data(data, settings, accelerator)
         self.loss = accelerator.prepare_model(LossModule(model))  # moved to its device, wrapped for many processes
         self.adamw = adamw(model, settings)
+        self.adamw.zero_grad()  # the caller may have left gradients
         # the wrapper is for devices: it scales, and looks for packages in every step, which costs small models a third
-        on_cpu = accelerator.device.type == "cpu"
-        self.optimizer: Any = self.adamw if on_cpu else accelerator.prepare_optimizer(self.adamw)
+        self.optimizer: Any = (
+            self.adamw if accelerator.device.type == "cpu" else accelerator.prepare_optimizer(self.adamw)
+        )
         self.ema = EMA(model, settings.ema) if settings.ema else None
         self.parameters = list(trainable(model).values())
         self.step, self.seconds = 0, 0.0
@@ -224,9 +226,9 @@ class _Run:
 
     def restore(self, groups: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was written, if it is of this run."""
-        weights = {"weights": checkpoint.shapes(groups["model"])}
-        now = {"weights": checkpoint.shapes(checkpoint.model_tensors(self.model))}
-        checkpoint.refuse_other(self.out, {**state["run"], **weights}, {**self.describe(), **now})
+        saved = {**state["run"], "weights": checkpoint.shapes(groups["model"])}
+        now = {**self.describe(), "weights": checkpoint.shapes(checkpoint.model_tensors(self.model))}
+        checkpoint.refuse_other(self.out, saved, now)
         checkpoint.restore(groups, self.model, self.adamw, self.ema)
         if state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -238,10 +240,12 @@ class _Run:
     def describe(self) -> dict[str, Any]:
         """What has to be the same for a resumed run to be this one."""
         own = getattr(self.model, "settings", None)
+        frozen = [name for name, p in self.model.named_parameters() if not p.requires_grad]
         return {
             "model": type(self.model).__name__,
             "model settings": checkpoint.plain(own.to_dict()) if isinstance(own, Settings) else {},
             "settings": checkpoint.plain({k: v for k, v in self.settings.to_dict().items() if k not in FREE}),
             "data": self.data.describe(),
             "processes": self.accelerator.num_processes,
+            **({"frozen": frozen} if frozen else {}),
         }

@@ -67,7 +67,7 @@ def test_both_divergences_are_those_of_gaussians() -> None:
 
 
 def test_pictures_without_labels_train_the_decoder_only() -> None:
-    model = build(parent_noise=0.0)
+    model = build()
     known = torch.tensor([True, False, True, False, True, True])
     labels = torch.where(known[:, None], BATCH["labels"], torch.nan)
     terms = model.loss({**BATCH, "labels": labels, "labelled": known})
@@ -109,7 +109,7 @@ def test_grandparents_reach_grandchildren_only_through_the_recursion() -> None:
     assert torch.equal(summed.mechanisms(u)[0][:, 2], summed.mechanisms(moved)[0][:, 2])
 
 
-@pytest.mark.parametrize("action", ["calibrated", "label"])
+@pytest.mark.parametrize("action", ["given_parents", "overall", "label"])
 def test_an_intervened_block_stands_for_the_value_and_is_not_overwritten(action: str) -> None:
     model = build(action=action)
     code = model.encode(UNITS.observation)
@@ -133,11 +133,21 @@ def test_the_block_of_a_label_is_where_the_data_have_it() -> None:
     z = 0.2 + 0.5 * y[..., None] + 0.4 * f + 0.01 * torch.randn(f.shape, generator=draw)
     model.moments.updates.zero_()
     model.moments.update(z.flatten(1), z, y, f)
-    a, b, c = model.moments.regression()
+    a, b, c = model.moments.regression(given_parents=True)
     assert torch.allclose(b, torch.full_like(b, 0.5), atol=5e-3)
     assert torch.allclose(c[2:], torch.full_like(c[2:], 0.4), atol=5e-3) and not bool(c[:2].any())
     assert torch.allclose(a[2:], torch.full_like(a[2:], 0.2), atol=5e-3)
     assert torch.allclose(a[:2], torch.full_like(a[:2], 0.32), atol=5e-3)
+    _, b, c = model.moments.regression(given_parents=False)
+    assert not bool(c.any()) and torch.allclose(b, torch.full_like(b, 0.5), atol=0.1)  # y and f are independent here
+
+
+def test_no_gradient_reaches_the_parents_if_it_is_not_wanted() -> None:
+    for wanted in (True, False):
+        model = build(parent_gradient=wanted)
+        u = torch.randn(3, 4, 4, requires_grad=True)
+        model.mechanisms(u)[1][:, 2].sum().backward()
+        assert (u.grad is not None and bool(u.grad.any())) == wanted
 
 
 def test_add_scale_and_set_act_in_raw_units() -> None:

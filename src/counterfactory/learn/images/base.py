@@ -98,8 +98,14 @@ def _number(cause: str, what: Any) -> Any:
     )
 
 
-def check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:
-    """Pictures as they came, or an error when their size or range is not what the model was built for."""
+def check_images(x: Tensor, image_shape: tuple[int, int, int], bounded: bool = True) -> Float[Tensor, "b c h w"]:
+    """Pictures as they came, or an error when their size or range is not what the model was built for.
+
+    Args:
+        x: pictures [b, c, h, w].
+        image_shape: what the model takes.
+        bounded: whether pixels have to be in [0, 1].
+    """
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(image_shape):
         raise CounterfactoryError(
             "the pictures have another size than the model",
@@ -107,6 +113,8 @@ def check_images(x: Tensor, image_shape: tuple[int, int, int]) -> Float[Tensor, 
             expected=f"[batch, {', '.join(map(str, image_shape))}]",
             hint="resize the pictures, or build a model with this image_shape",
         )
+    if not bounded:
+        return x
     low, high = float(x.min()), float(x.max())
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise CounterfactoryError(
@@ -141,6 +149,12 @@ def check_labels(
             hint="mark pictures without labels with labelled=False, or drop them",
         )
     return labels
+
+
+def shape_of(world: World) -> tuple[int, int, int]:
+    """Channels, height and width of a world's pictures."""
+    channels, height, width = world.sample(1).observation.shape[1:]
+    return channels, height, width
 
 
 def label_scale(labels: Float[Tensor, "n f"]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -54,16 +54,13 @@ class CausalDiffAESettings(CausalImageSettings):
         "share of the training over which the weight rises from 0", default=0.25, low=0.0, high=1.0
     )
     z_noise: float = setting("variance of the noise on z, in units of the encoder's variance", default=0.1, low=0.0)
-    parent_noise: float = setting(
-        "variance of the noise on the parents that a mechanism sees in training, in the same units",
-        default=0.0,
-        low=0.0,
-    )
+    parent_gradient: bool = setting("whether a mechanism's gradient passes to its parents", default=True)
     p_drop: float = setting("share of the pictures shown without code, for guidance", default=0.0, low=0.0, high=1.0)
     action: str = setting(
-        "do() sets a block to where the data have that label, or to the label itself",
-        default="calibrated",
-        choices=("calibrated", "label"),
+        "do() sets a block to where the data have that label given its parents, to where they have it overall, or to "
+        "the label itself",
+        default="given_parents",
+        choices=("given_parents", "overall", "label"),
     )
     encoder_channels: tuple[int, ...] = setting("channels of the encoder's convolutions", default=(32, 64, 128), low=1)
     denoiser: str = setting("diffusers class of the decoder", default="unet2d", choices=("unet2d", "unet2d_condition"))
@@ -115,7 +112,7 @@ class CausalDiffAE(LatentModel):
             )
         self.k = s.latent_dim // n
         self.encoder = GaussianEncoder(s.image_shape, s.latent_dim, s.encoder_channels)
-        self.mechanisms = BlockMechanisms(self.graph, self.k, s.parent_mode)
+        self.mechanisms = BlockMechanisms(self.graph, self.k, s.parent_mode, s.parent_gradient)
         self.denoiser = denoiser if denoiser is not None else self._build_denoiser()
         self.diffusion = Diffusion(s.timesteps, s.schedule, s.prediction)
         self.gamma = s.gamma_max
@@ -155,18 +152,14 @@ class CausalDiffAE(LatentModel):
         keep = torch.rand(len(x), device=x.device) >= self.settings.p_drop
         keep = keep if known is None else keep & known
         mean, variance = self.encoder(x)
-        spread = self._blocks(variance).sqrt()
-        blur = self.settings.parent_noise**0.5 * spread * torch.randn_like(spread)
-        z, _ = self.mechanisms(self._blocks(mean), blur=blur)
-        code = z + self.settings.z_noise**0.5 * spread * torch.randn_like(z)
+        z, said = self.mechanisms(self._blocks(mean))
+        code = z + (self.settings.z_noise * self._blocks(variance)).sqrt() * torch.randn_like(z)
         x_t, t, target = self.diffusion.noised(x)
         predicted = self.denoiser(x_t, t, code * keep[:, None, None], batch.get("class"))
         denoise = (target - predicted).square().mean()
         y = torch.where(keep[:, None], (labels - self.centre) / self.scale, 0.0)
         if self.training:
-            with torch.no_grad():  # what do() will meet: parents without blur
-                sharp, said = self.mechanisms(self._blocks(mean))
-            self.moments.update(mean[keep], sharp[keep], y[keep], said[keep])
+            self.moments.update(mean[keep], z[keep], y[keep], said[keep])
         count = keep.sum().clamp(min=1)
         kl_prior = (gaussian_kl(mean, variance) * keep).sum() / count
         kl_label = (0.5 * (z - y[..., None]).square().sum((1, 2)) * keep).sum() / count
@@ -209,7 +202,7 @@ class CausalDiffAE(LatentModel):
         if self.settings.action == "label":
             zero = torch.zeros_like(self.moments.mean[..., 0])
             return zero, zero + 1, zero
-        return self.moments.regression()
+        return self.moments.regression(self.settings.action == "given_parents")
 
     def _intervene(
         self, name: str, op: PictureDo, said: Float[Tensor, "b k"], natural: Float[Tensor, "b k"]
