@@ -10,6 +10,7 @@ WORLDS = {
     "pendulum": "pendulum:Pendulum",
     "pendulum_exact": "pendulum:PendulumExact",
     "morpho_digits": "morpho_digits:MorphoDigits",
+    "sprites": "sprites:Sprites",
     "scenes2d": "scenes2d:Scenes2D",
 }
 """Name of a world -> "module:class" inside this package; modules load when a world is asked for."""
