@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from counterfactory.training.ema import EMA, trainable
 from counterfactory.training.log import Display, Log
 from counterfactory.training.optimizer import adamw, clip
 from counterfactory.training.processes import accelerator_for, agreed_stop, check_same_step, share_buffers
+from counterfactory.training.result import FitResult
 from counterfactory.training.seeds import kept_globals, seed_globals
 from counterfactory.training.settings import TrainSettings, learning_rate
 from counterfactory.training.stop import StopWish
@@ -24,27 +24,6 @@ from counterfactory.training.track import Tracker
 
 OnStep = Callable[[int, dict[str, Tensor]], Any]
 FREE = ("log_every", "checkpoint_every")  # settings that change no weight, so a resumed run may have others
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a training went.
-
-    Args:
-        steps: optimiser steps in all.
-        seconds: time in the loop, over all the attempts it took.
-        loss: the loss terms, averaged over the last log line.
-        log: the file with all log lines.
-    """
-
-    steps: int
-    seconds: float
-    loss: dict[str, float]
-    log: Path
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {**asdict(self), "log": str(self.log)}
 
 
 def fit(
