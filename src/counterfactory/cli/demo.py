@@ -33,7 +33,7 @@ def demo(
     """Show pictures, the same pictures had a cause been different, the truth, and how far off the model is."""
     from rich.progress import Progress, SpinnerColumn
 
-    from counterfactory import runs
+    from counterfactory import runs, zoo
     from counterfactory.judge import counterfactual_scores, error_table
     from counterfactory.results import Reproduce
     from counterfactory.worlds import load
@@ -45,7 +45,7 @@ def demo(
         say(f"training {SYSTEM} on {plan.units} units of {world}, {plan.train.steps} steps, in {out / 'model'}")
         model: Any = plan.run(out / "model")
     else:
-        model = runs.load_model(f"{SYSTEM}/{world}")
+        model = runs.load_model(zoo.weights(f"{SYSTEM}/{world}"))
     unseen = made.held_out()
     options = {"steps": steps}
     with Progress(
