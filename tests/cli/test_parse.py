@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from counterfactory.cli.parse import parse_do, parse_seeds, parse_value, parse_world
-from counterfactory.results.sheet import sheet
 from counterfactory.errors import CounterfactoryError
+from counterfactory.results.sheet import sheet
 
 
 def test_interventions() -> None:

@@ -80,7 +80,7 @@ def sid(true: CausalGraph, estimate: CausalGraph) -> int:
     wrong = 0
     for i in range(d):
         chosen = b[:, i].astype(bool)
-        open_to = _open_paths(a, i, chosen, down[:, chosen].any(1))
+        open_to = _open_paths(a, i, chosen, np.asarray(down[:, chosen].any(1)))
         for j in range(d):
             if chosen[j]:
                 wrong += bool(reach[i, j])

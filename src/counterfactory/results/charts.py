@@ -21,8 +21,8 @@ def graph_chart(title: str, nodes: Sequence[str], edges: Iterable[tuple[str, str
         for name in names:
             graph.nodes[name]["layer"] = layer
     figure, axes = _axes(max(4.0, 1.6 * len(nodes)), 2.2)
-    places = nx.multipartite_layout(graph, subset_key="layer", align="horizontal")
-    places = {name: (x, -y) for name, (x, y) in places.items()}
+    layout: dict[str, Any] = nx.multipartite_layout(graph, subset_key="layer", align="horizontal")
+    places = {name: (float(x), -float(y)) for name, (x, y) in layout.items()}
     nx.draw_networkx_edges(graph, places, ax=axes, node_size=5200, arrowsize=18, edge_color="#57606a", width=1.5)
     for name, (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef4fb", "edgecolor": "#0757ba"}
