@@ -92,7 +92,8 @@ def load_model(where: str | Path) -> Any:
     Raises:
         CounterfactoryError: there is no model, or it is none of ours.
     """
-    place = zoo.weights(str(where)) if str(where) in zoo.shipped() else where
+    shipped = str(where).split("/")[0] in catalogue.learners() and not Path(where).exists()
+    place = zoo.weights(str(where)) if shipped else where
     slug = config_of(place).get("slug")
     if slug is None:
         raise CounterfactoryError(

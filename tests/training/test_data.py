@@ -149,7 +149,6 @@ def test_a_resumed_run_reads_on_where_it_stopped(kind: str, tmp_path: Path) -> N
         (torch.arange(4), "a batch is not a dict"),
         (DataLoader(torch.arange(4)), "a batch is not a dict"),  # type: ignore[arg-type]
     ],
-    ids=str,
 )
 def test_data_that_is_none(data: Any, what: str, tmp_path: Path) -> None:
     with pytest.raises(CounterfactoryError, match=what):

@@ -1,5 +1,6 @@
 """`counterfactory do`: counterfactual pictures by a trained model, beside the truth of the world it learned from."""
 
+import inspect
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,8 @@ def do(
     factual = made.sample(n, seed)
     truth = made.counterfactual(factual, action)
     say(f"{n} counterfactuals, {steps} steps each way")
-    drawn = asked.counterfactual(factual.observation, action, steps=steps)
+    takes_steps = "steps" in inspect.signature(asked.counterfactual).parameters
+    drawn = asked.counterfactual(factual.observation, action, **({"steps": steps} if takes_steps else {}))
     rows = {
         "as they are": factual.observation,
         f"{spoken(action)}, by the model": drawn,
