@@ -20,7 +20,10 @@ def graph_chart(title: str, nodes: Sequence[str], edges: Iterable[tuple[str, str
     for layer, names in enumerate(nx.topological_generations(graph)):
         for name in names:
             graph.nodes[name]["layer"] = layer
-    figure, axes = _axes(max(4.0, 1.6 * len(nodes)), 2.2)
+    from matplotlib.figure import Figure as Canvas
+
+    figure = Canvas(figsize=(max(4.0, 1.8 * len(nodes)), 2.2))
+    axes = figure.add_axes((0, 0, 1, 1))  # names may reach the edge, which no automatic layout likes
     layout: dict[str, Any] = nx.multipartite_layout(graph, subset_key="layer", align="horizontal")
     places = {name: (float(x), -float(y)) for name, (x, y) in layout.items()}
     nx.draw_networkx_edges(graph, places, ax=axes, node_size=5200, arrowsize=18, edge_color="#57606a", width=1.5)
