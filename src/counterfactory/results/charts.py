@@ -30,7 +30,13 @@ def graph_chart(title: str, nodes: Sequence[str], edges: Iterable[tuple[str, str
     for name, (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef4fb", "edgecolor": "#0757ba"}
         axes.text(x, y, name, ha="center", va="center", bbox=box)
-    axes.margins(0.25)
+    # text does not count for the limits, so they are set by the places of the names
+    for limits, values in (
+        (axes.set_xlim, [x for x, _ in places.values()]),
+        (axes.set_ylim, [y for _, y in places.values()]),
+    ):
+        room = 0.3 * (max(values) - min(values)) or 1.0
+        limits(min(values) - room, max(values) + room)
     axes.set_axis_off()
     words = "; ".join(f"{a} causes {b}" for a, b in graph.edges) or "no cause has an effect on another"
     return Figure(title, f"Graph of causes: {words}.", _png(figure))
