@@ -1,7 +1,9 @@
 """Markov equivalence: classes are those of d-separation, and their members are all and only theirs."""
 
 import itertools
+import math
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -81,11 +83,64 @@ def test_large_random_graphs_are_in_their_own_class() -> None:
         assert all(markov_equivalent(member, graph) for member in pattern.dags(limit=10))
 
 
+def lines(graph: nx.Graph) -> CPDAG:
+    """A pattern without any direction."""
+    return CPDAG([str(v) for v in graph], nx.to_numpy_array(graph, dtype=int))
+
+
+def test_classes_are_counted_by_known_formulas() -> None:
+    assert lines(nx.path_graph(30)).size() == lines(nx.star_graph(29)).size() == 30  # a tree has one member a root
+    assert lines(nx.complete_graph(9)).size() == math.factorial(9)
+    assert lines(nx.disjoint_union(nx.path_graph(5), nx.complete_graph(4))).size() == 5 * 24
+    near_complete = nx.complete_graph(7)
+    near_complete.remove_edge(0, 1)  # He, Jia and Yu 2015, Theorem 5: 2 (p - 1)! - (p - 2)!
+    assert lines(near_complete).size() == 2 * math.factorial(6) - math.factorial(5)
+
+
+def test_counting_agrees_with_enumerating() -> None:
+    for seed in range(8):
+        whole = CPDAG.of(CausalGraph.random(8, degree=2.5, seed=seed))
+        assert whole.size() == len(set(whole.dags()))
+        chordal, _ = nx.complete_to_chordal_graph(nx.gnp_random_graph(6, 0.5, seed=seed))
+        pattern = lines(nx.convert_node_labels_to_integers(chordal))
+        members = set(pattern.dags())
+        assert pattern.size() == len(members)
+        i, j = np.argwhere(pattern.pattern)[0]
+        known = pattern.pattern.copy()
+        known[j, i] = 0  # one edge known from elsewhere leaves the members that have it
+        left = CPDAG(pattern.nodes, known)
+        assert set(left.dags()) == {m for m in members if (pattern.nodes[i], pattern.nodes[j]) in m.edges}
+        assert left.size() == len(set(left.dags()))
+
+
 def test_patterns_without_members_and_matrices_that_are_none() -> None:
     square = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]])
     with pytest.raises(CounterfactoryError, match="has no member"):
         CPDAG("abcd", square).dag()
+    many = CPDAG([f"x{i}" for i in range(60)], np.kron(np.eye(15, dtype=int), square))
+    assert list(many.dags()) == [] and many.size() == 0
     for wrong in (np.eye(3), np.zeros((2, 3)), 2 * np.ones((3, 3))):
         with pytest.raises(CounterfactoryError, match="no pattern over the variables"):
             CPDAG("abc", wrong)
     assert repr(CPDAG.of(CausalGraph("ab"))) == "CPDAG(no edges)"
+
+
+def test_graphs_of_causal_learn_are_read_with_the_right_marks() -> None:
+    pytest.importorskip("causallearn")
+    from causallearn.graph.Edge import Edge
+    from causallearn.graph.Endpoint import Endpoint
+    from causallearn.graph.GeneralGraph import GeneralGraph
+    from causallearn.graph.GraphNode import GraphNode
+
+    tail, head = Endpoint.TAIL, Endpoint.ARROW
+    nodes = [GraphNode(n) for n in "abcd"]
+    theirs = GeneralGraph(nodes)
+    theirs.add_edge(Edge(nodes[0], nodes[1], tail, head))
+    theirs.add_edge(Edge(nodes[2], nodes[1], tail, head))
+    theirs.add_edge(Edge(nodes[2], nodes[3], tail, tail))
+    found = CPDAG.from_causal_learn(theirs)
+    assert (found.directed, found.undirected) == ((("a", "b"), ("c", "b")), (("c", "d"),))
+    assert CPDAG.from_causal_learn(theirs, names="wxyz").undirected == (("y", "z"),)
+    theirs.add_edge(Edge(nodes[0], nodes[3], head, head))
+    with pytest.raises(CounterfactoryError, match="1 edges with two heads"):
+        CPDAG.from_causal_learn(theirs)

@@ -7,15 +7,20 @@ on it. It is found from skeleton and v-structures by Meek's rules (Meek 1995), a
     R1  i -> j - k, i and k not adjacent                      =>  j -> k
     R2  i -> j -> k, i - k                                    =>  i -> k
     R3  i - j, i - k, i - l, k -> j <- l, k, l not adjacent   =>  i -> j
-    R4  i - j, i - k (or k adjacent to i), k -> l -> j, k and j not adjacent   =>  i -> j
+    R4  i - j, i - k, k -> l -> j, i and l adjacent, k and j not           =>  i -> j
 
 R4 is needed only beside edges known from elsewhere; with it, members of the class are enumerated by directing one
-edge, closing, and recursing.
+edge, closing, and recursing. They are counted without being enumerated: the undirected parts of a CPDAG are directed
+independently of each other, each member of a part has one root, and what a root leaves undirected is made of such parts
+again (He, Jia and Yu 2015, Theorem 3).
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import networkx as nx
 import numpy as np
 from jaxtyping import Int8
 
@@ -34,7 +39,7 @@ class CPDAG:
         pattern: A[i, j] = 1 and A[j, i] = 0 for i -> j; both 1 for an edge that no direction is known of.
 
     Raises:
-        CounterfactoryError: a matrix of another shape, with other values or a loop, or without any member.
+        CounterfactoryError: a matrix of another shape, with other values, or with a loop.
 
     Example:
         >>> chain = CPDAG.of(CausalGraph(["x", "y", "z"], [("x", "y"), ("y", "z")]))
@@ -62,6 +67,30 @@ class CPDAG:
         a = graph.adjacency
         return cls(graph.nodes, pattern_of(a | a.T, v_structures(a)))
 
+    @classmethod
+    def from_causal_learn(cls, source: Any, names: Sequence[str] | None = None) -> "CPDAG":
+        """What causal-learn's searches return, closed under Meek's rules.
+
+        Args:
+            source: a graph of causal-learn, or the result of its PC.
+            names: names of the nodes; by default the source's own.
+
+        Raises:
+            CounterfactoryError: an edge with two heads or with a circle, which no CPDAG has.
+        """
+        source = getattr(source, "G", source)
+        # the mark at i of the edge i-j stands in [i, j]: -1 a tail, 1 a head, 2 a circle
+        marks = np.asarray(source.graph)
+        other = ((marks == 1) & (marks.T == 1)) | (marks > 1)
+        if other.any():
+            raise CounterfactoryError(
+                "the graph has edges that no CPDAG has",
+                given=f"{int((other | other.T).sum() // 2)} edges with two heads or with a circle",
+                expected="edges i -> j and i - j",
+                hint="run PC with uc_priority=2",
+            )
+        return cls(names or [node.get_name() for node in source.get_nodes()], marks == -1)
+
     @property
     def directed(self) -> tuple[tuple[str, str], ...]:
         """Edges that all members share."""
@@ -86,12 +115,12 @@ class CPDAG:
         return f"CPDAG({', '.join(words) or 'no edges'})"
 
     def dag(self) -> CausalGraph:
-        """One member (a consistent extension).
+        """One member, a consistent extension (Dor and Tarsi 1992).
 
         Raises:
             CounterfactoryError: there is none, as for an undirected cycle of four without a chord.
         """
-        member = next(self.dags(limit=1), None)
+        member = _extension(self.pattern)
         if member is None:
             raise CounterfactoryError(
                 "this pattern has no member",
@@ -99,18 +128,26 @@ class CPDAG:
                 expected="a pattern that some DAG extends without new v-structures",
                 hint="look for an undirected cycle without a chord, or for edges that make a directed cycle",
             )
-        return member
+        return self._graph(member)
 
     def dags(self, limit: int | None = None) -> Iterator[CausalGraph]:
-        """The members of the class, at most `limit` of them."""
-        wanted = v_structures(self.pattern)
-        found = (a for a in _orient(self.pattern) if v_structures(a) == wanted)
-        for a in itertools.islice(found, limit):
-            yield CausalGraph(self.nodes, [(self.nodes[i], self.nodes[j]) for i, j in np.argwhere(a)])
+        """The members of the class, at most `limit` of them; none for a pattern without."""
+        if _extension(self.pattern) is not None:
+            yield from map(self._graph, itertools.islice(_orient(self.pattern), limit))
 
     def size(self) -> int:
         """Number of members."""
-        return sum(1 for _ in self.dags())
+        member = _extension(self.pattern)
+        if member is None:
+            return 0
+        if not np.array_equal(CPDAG.of(self._graph(member)).pattern, self.pattern):
+            return sum(1 for _ in self.dags())  # some edges are known from elsewhere: the parts depend on each other
+        line = self.pattern & self.pattern.T
+        known: dict[tuple[int, ...], int] = {}
+        return math.prod([_count(line, part, known) for part in parts(line)])
+
+    def _graph(self, a: np.ndarray) -> CausalGraph:
+        return CausalGraph(self.nodes, self._edges(a))
 
 
 def markov_equivalent(a: CausalGraph, b: CausalGraph) -> bool:
@@ -143,28 +180,33 @@ def pattern_of(skeleton: np.ndarray, colliders: Iterable[tuple[int, int, int]]) 
 
 
 def close(pattern: np.ndarray) -> Pattern:
-    """Meek's four rules, until nothing changes; each is one expression over all pairs (i, j)."""
+    """Meek's four rules, until nothing changes; each is one product over all undirected edges."""
     a = np.array(pattern, dtype=np.int8)
     while True:
-        arrow, line = (a & (1 - a.T)).astype(np.int64), (a & a.T).astype(np.int64)
-        near = (a | a.T).astype(np.int64)
-        apart = 1 - near - np.eye(len(a), dtype=np.int64)
-        beside = line[:, None, :] * arrow.T[None, :, :]  # [i, j, k]: i - k -> j
-        far = line[:, None, :] * apart.T[None, :, :]  # [i, j, k]: i - k, k and j not adjacent
-        last = near[:, None, :] * arrow.T[None, :, :]  # [i, j, l]: i adjacent to l -> j
-        rules = arrow.T @ apart + arrow @ arrow + ((beside @ apart) * beside).sum(-1) + ((far @ arrow) * last).sum(-1)
-        new = (rules > 0) & (line > 0)
+        arrow, line = (a & (1 - a.T)).astype(np.float32), (a & a.T).astype(np.float32)
+        near = np.maximum(a, a.T).astype(np.float32)
+        apart = 1 - near - np.eye(len(a), dtype=np.float32)
+        i, j = np.nonzero(line)
+        beside = line[i] * arrow.T[j]  # [edge, k]: i - k -> j
+        far = line[i] * apart[j]  # [edge, k]: i - k, k and j not adjacent
+        last = near[i] * arrow.T[j]  # [edge, l]: i adjacent to l -> j
+        found = (arrow.T @ apart + arrow @ arrow)[i, j] + ((beside @ apart) * beside + (far @ arrow) * last).sum(-1)
+        new = np.zeros(a.shape, dtype=bool)
+        new[i, j] = found > 0
         new &= ~np.tril(new & new.T)  # no pattern of a DAG asks for both directions; of others the first is taken
         if not new.any():
             return a
         a[new.T] = 0
 
 
+def parts(line: np.ndarray) -> list[list[int]]:
+    """The connected parts of an undirected graph that have an edge."""
+    found = nx.connected_components(nx.from_numpy_array(line))
+    return [sorted(part) for part in found if len(part) > 1]
+
+
 def _orient(pattern: Pattern) -> Iterator[Pattern]:
-    """All ways to direct the undirected edges without a cycle."""
-    arrow = pattern & (1 - pattern.T)
-    if _cyclic(arrow):
-        return
+    """All members of a closed pattern that has any: every undirected edge can then be directed either way."""
     open_edges = np.argwhere(np.triu(pattern & pattern.T))
     if not len(open_edges):
         yield pattern
@@ -176,12 +218,34 @@ def _orient(pattern: Pattern) -> Iterator[Pattern]:
         yield from _orient(close(a))
 
 
-def _cyclic(arrow: np.ndarray) -> bool:
-    """Whether peeling off roots gets stuck."""
-    left = np.arange(len(arrow))
+def _extension(pattern: Pattern) -> Pattern | None:
+    """Take away sinks one by one: nodes without children whose undirected neighbours know all their neighbours."""
+    a, left = pattern.copy(), np.arange(len(pattern))
+    near = (pattern | pattern.T).astype(bool) | np.eye(len(pattern), dtype=bool)
     while len(left):
-        roots = arrow[np.ix_(left, left)].sum(0) == 0
-        if not roots.any():
-            return True
-        left = left[~roots]
-    return False
+        for x in left:
+            out, into = a[x, left] == 1, a[left, x] == 1
+            lines, neighbours = left[out & into], left[out | into]
+            if not (out & ~into).any() and near[np.ix_(lines, neighbours)].all():
+                a[x, lines] = 0
+                left = left[left != x]
+                break
+        else:
+            return None
+    return a
+
+
+def _count(line: np.ndarray, part: list[int], known: dict[tuple[int, ...], int]) -> int:
+    """Ways to direct a connected chordal part without cycles and v-structures, summed over its root."""
+    key, own = tuple(part), line[np.ix_(part, part)]
+    if own.all(where=~np.eye(len(part), dtype=bool)):
+        return math.factorial(len(part))
+    if key not in known:
+        known[key] = 0
+        for root in range(len(part)):
+            a = own.copy()
+            a[:, root] = 0
+            inner = close(a)
+            inner &= inner.T
+            known[key] += math.prod([_count(line, [part[v] for v in sub], known) for sub in parts(inner)])
+    return known[key]
