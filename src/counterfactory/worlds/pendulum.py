@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterfactory.causal import SCM, AdditiveNoise, CausalGraph, Deterministic, Uniform
+from counterfactory.errors import CounterfactoryError
 from counterfactory.worlds.base import Sample, World
 
 _GRAPH = CausalGraph(
@@ -28,6 +29,8 @@ _GRAPH = CausalGraph(
     [(cause, effect) for effect in ("shadow_length", "shadow_position") for cause in ("angle", "light")],
 )
 _LEFT, _BOTTOM, _SPAN = -1.0, -1.75, 24.0  # the visible square, in world units
+_BLOCK = 128 * 32**2  # pixels drawn at a time: what stays in the processor's cache
+_SMALLEST = 8  # pixels a side; below, the rod is thinner than a third of a pixel
 _GROUND, _SKY = -0.5, 20.5
 _ROD, _BOB, _SUN, _SHADOW = 0.5, 1.5, 3.0, 0.6  # half width, radius, radius, half width
 # 1 - colour of each ink on white paper; independent, so that a picture can be unmixed
@@ -59,8 +62,12 @@ class Pendulum(World):
     """The pendulum world.
 
     Args:
-        image_size: side of the square picture, in pixels.
-        shadow_noise: standard deviation of the shadow's own noise, in units of half its range (4.5 and 8).
+        image_size: side of the square picture, in pixels, at least 8.
+        shadow_noise: standard deviation of the shadow's own noise, in units of half its range (4.5 and 8); from 0.39 on
+            some lengths are negative, and drawn as 0.
+
+    Raises:
+        CounterfactoryError: a picture too small to show the scene, or noise that is negative or not finite.
 
     Example:
         >>> world = Pendulum()
@@ -80,6 +87,20 @@ class Pendulum(World):
     units: ClassVar = {"angle": "degrees", "light": "degrees", "shadow_length": "units", "shadow_position": "units"}
 
     def __init__(self, image_size: int = 32, shadow_noise: float = 0.3) -> None:
+        if not (isinstance(image_size, int) and image_size >= _SMALLEST):
+            raise CounterfactoryError(
+                "the pendulum cannot be drawn at that size",
+                given=image_size,
+                expected=f"a whole number of pixels, at least {_SMALLEST}",
+                hint="image_size=32 shows all four causes",
+            )
+        if not (math.isfinite(shadow_noise) and shadow_noise >= 0):
+            raise CounterfactoryError(
+                "the shadow's noise has a bad size",
+                given=shadow_noise,
+                expected="a finite number, 0 or more",
+                hint="0.3 is the default; 0 makes the shadow a function of angle and light",
+            )
         self.image_size = image_size
         half_range = {"shadow_length": 4.5, "shadow_position": 8.0}
         spread = {
@@ -97,6 +118,9 @@ class Pendulum(World):
 
     def render(self, factors: Float[Tensor, "n f"], noise: dict[str, Tensor]) -> Float[Tensor, "n 3 h w"]:
         """Draw with signed distances, one soft edge a pixel wide; later inks cover earlier ones."""
+        return torch.cat([self._draw(block) for block in factors.split(max(1, _BLOCK // self.image_size**2))])
+
+    def _draw(self, factors: Tensor) -> Tensor:
         angle, light, length, position = (column[:, None, None] for column in factors.unbind(1))
         theta = torch.deg2rad(angle)
         sin, cos = torch.sin(theta), torch.cos(theta)
