@@ -161,7 +161,7 @@ class World(IterableDataset):
         worker = get_worker_info()
         block, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         while True:
-            drawn = self.tensors(256, seed=(self.seed << 32) + block)
+            drawn = self.tensors(256, seed=(self.seed + 1 << 32) + block)
             for i in range(256):
                 yield {key: value[i] for key, value in drawn.items()}
             block += stride
