@@ -16,6 +16,8 @@ from counterfactory.errors import CounterfactoryError
 from counterfactory.results import Estimate, Report
 from counterfactory.study import Study, run, summarise
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 TEXT = """
 name = "small"
 systems = ["causal_diffae"]
@@ -94,7 +96,7 @@ def test_every_run_is_done_once_and_the_report_has_means_over_seeds(file: Path, 
 
 
 def test_a_killed_study_goes_on_and_loses_nothing(file: Path, tmp_path: Path) -> None:
-    file.write_text(TEXT.replace("steps = 4", "steps = 60"))
+    file.write_text(TEXT.replace("steps = 4", "steps = 30").replace(', "pendulum_exact"]', "]"))
     out, study = tmp_path / "out", Study.load(file)
     command = [sys.executable, "-m", "counterfactory", "study", str(file), "--out", str(out), "--workers", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -107,7 +109,7 @@ def test_a_killed_study_goes_on_and_loses_nothing(file: Path, tmp_path: Path) ->
     process.wait()
     assert not all(cell.scores(out).exists() for cell in study.cells())
     state = json.loads((first.folder(out) / "checkpoint" / "state.json").read_text())
-    assert 0 < state["step"] <= 60
+    assert 0 < state["step"] <= 30
     assert run(study, out, workers=1) == [] and log.exists()
     fresh = tmp_path / "fresh"
     assert run(study, fresh, workers=1) == []
@@ -126,9 +128,9 @@ def test_one_bad_run_does_not_stop_the_others(file: Path, tmp_path: Path) -> Non
 
 
 def test_ray_gives_the_same_scores(file: Path, tmp_path: Path) -> None:
-    file.write_text(TEXT.replace("[0, 1]", "[0]"))
+    file.write_text(TEXT.replace(', "pendulum_exact"]', "]").replace("[0, 1]", "[0]"))
     study = Study.load(file)
-    assert run(study, tmp_path / "ray", engine="ray", workers=2) == []
+    assert run(study, tmp_path / "ray", engine="ray", workers=1) == []
     assert run(study, tmp_path / "local", workers=1) == []
     for cell in study.cells():
         a, b = (Dataset.from_parquet(str(cell.scores(tmp_path / name))) for name in ("ray", "local"))

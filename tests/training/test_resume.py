@@ -19,6 +19,7 @@ from counterfactory.errors import CounterfactoryError
 from counterfactory.training import checkpoint, fit
 from counterfactory.training.log import read_log
 
+pytestmark = pytest.mark.xdist_group("processes")
 SIGNALS = {"killed": signal.SIGKILL, "interrupted": signal.SIGINT, "terminated": signal.SIGTERM}
 
 

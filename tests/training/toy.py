@@ -145,3 +145,4 @@ if __name__ == "__main__":
         side_by_side(sys.argv[2:])
     else:
         in_processes(Path(sys.argv[2]))
+        torch.distributed.destroy_process_group()  # a process that leaves early would abort the other
