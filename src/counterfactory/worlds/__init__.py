@@ -11,9 +11,13 @@ WORLDS = {
     "pendulum_exact": "pendulum:PendulumExact",
     "morpho_digits": "morpho_digits:MorphoDigits",
     "sprites": "sprites:Sprites",
+    "shapes3d": "shapes3d:Shapes3D",
     "scenes2d": "scenes2d:Scenes2D",
 }
 """Name of a world -> "module:class" inside this package; modules load when a world is asked for."""
+
+FILES = {"dsprites": "files:DSprites", "shapes3d_file": "files:Shapes3DFile", "mpi3d": "files:MPI3D"}
+"""The same for worlds that need a file of the user's: `load("dsprites", path=...)`."""
 
 
 def load(name: str, **options: Any) -> World:
@@ -26,9 +30,10 @@ def load(name: str, **options: Any) -> World:
         >>> load("pendulum", image_size=16).sample(2).observation.shape
         torch.Size([2, 3, 16, 16])
     """
-    if name not in WORLDS:
-        raise unknown("world", name, WORLDS)
-    module, cls = WORLDS[name].split(":")
+    known = WORLDS | FILES
+    if name not in known:
+        raise unknown("world", name, known)
+    module, cls = known[name].split(":")
     make = getattr(importlib.import_module(f"counterfactory.worlds.{module}"), cls)
     try:
         return make(**options)
@@ -41,4 +46,4 @@ def load(name: str, **options: Any) -> World:
         ) from error
 
 
-__all__ = ["WORLDS", "Do", "Sample", "World", "load"]
+__all__ = ["FILES", "WORLDS", "Do", "Sample", "World", "load"]
