@@ -46,7 +46,12 @@ def tiny_learner(slug: str, seed: int = 0) -> LatentModel:
     return catalogue.learner(slug)(tiny_settings(slug))
 
 
-TINY = {"learn": tiny_learner}
+def tiny_finder(slug: str) -> Any:
+    card = catalogue.get(slug)
+    return card.load()(card.load_settings()())
+
+
+TINY = {"learn": tiny_learner, "find": tiny_finder}
 
 # -- questions about the card ------------------------------------------------------------------------------------------
 
@@ -142,6 +147,18 @@ def test_bad_input_is_told_in_four_parts(slug: str, tmp_path: Path) -> None:
             ask()
             pytest.fail(f"{slug} accepts {what}")
         assert all(error.value.parts().values()), what
+
+
+# -- questions to finders ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "find"])
+def test_a_finder_has_settings_and_a_seed_and_refuses_what_is_no_model(slug: str) -> None:
+    finder = tiny_finder(slug)
+    assert isinstance(finder.settings, Settings) and "seed" in inspect.signature(finder.find).parameters
+    with pytest.raises(CounterfactoryError) as error:
+        finder.find(object(), UNITS.observation)
+    assert all(error.value.parts().values())
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,13 @@ import pytest
 from scipy.linalg import sqrtm
 
 from counterfactory.metrics import unsupervised
-from counterfactory.metrics.unsupervised import effective_rank, gaussian_total_correlation, gaussian_wasserstein
+from counterfactory.metrics.unsupervised import (
+    averaged_information,
+    effective_rank,
+    gaussian_total_correlation,
+    gaussian_wasserstein,
+    pairwise_information,
+)
 
 PAIR = np.array([[1, 0.5], [0.5, 1]])
 RNG = np.random.default_rng(0)
@@ -51,3 +57,13 @@ def test_dead_codes_are_left_out() -> None:
     with pytest.warns(UserWarning):
         assert unsupervised(np.zeros((5, 2))).used == ()
     assert unsupervised(z[:, :1]).averaged_information == 0
+
+
+def test_pairwise_information_is_what_is_averaged() -> None:
+    z = RNG.normal(size=(2000, 3))
+    z[:, 2] = z[:, 0] + 0.1 * z[:, 2]
+    table = pairwise_information(z)
+    assert np.allclose(table, table.T) and not table.diagonal().any()
+    assert table[0, 2] > 1 > 0.15 > table[0, 1]
+    assert averaged_information(z) == pytest.approx(table.sum() / 6)
+    assert table[0, 1] == pytest.approx(averaged_information(z[:, :2]))  # a pair does not depend on the others

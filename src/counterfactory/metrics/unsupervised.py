@@ -95,14 +95,18 @@ def gaussian_wasserstein(covariance: Float[np.ndarray, "l l"]) -> float:
     return max(0.0, 2 * float(covariance.trace() - roots.sum()))
 
 
+def pairwise_information(codes: Float[np.ndarray, "n l"], bins: int = 20) -> Float[np.ndarray, "l l"]:
+    """Mutual information of every two different codes, each cut into bins of equal width; 0 on the diagonal."""
+    ids = equal_width(codes, bins)
+    table = mutual_information(ids, ids)
+    np.fill_diagonal(table, 0)
+    return table
+
+
 def averaged_information(codes: Float[np.ndarray, "n l"], bins: int = 20) -> float:
     """Mean mutual information of two different codes."""
     width = codes.shape[1]
-    if width == 1:
-        return 0.0
-    ids = equal_width(codes, bins)
-    table = mutual_information(ids, ids)
-    return float((table.sum() - table.trace()) / (width * width - width))
+    return float(pairwise_information(codes, bins).sum() / (width * width - width)) if width > 1 else 0.0
 
 
 def effective_rank(covariance: Float[np.ndarray, "l l"]) -> float:

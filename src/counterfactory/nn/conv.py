@@ -1,35 +1,59 @@
-"""Convolutional stacks between pictures and vectors, and the style decoder whose code enters at every resolution."""
+"""Convolutional stacks between pictures and vectors; `nn.style` has the decoder whose code enters as style."""
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from counterfactory.errors import CounterfactoryError
+from counterfactory.errors import CounterfactoryError, unknown
 
 Shape = tuple[int, int, int]
+NORMS = ("layer", "instance")
 
 
 class ConvEncoder(nn.Module):
-    """4 x 4 convolutions of stride 2 with normalisation and leaky ReLU, then a hidden layer and a linear head.
+    """Levels of convolutions, each of which halves the picture, then hidden layers and a linear head.
+
+    A level is `depth - 1` convolutions 3 x 3 of stride 1 and one 4 x 4 of stride 2, each with normalisation and leaky
+    ReLU (slope 0.2).
 
     Args:
-        image_shape: (channels, height, width); both sides divisible by 2 once for each convolution.
-        channels: output channels of the convolutions.
+        image_shape: (channels, height, width); both sides divisible by 2 once for each level.
+        channels: output channels of the levels.
         out: width of the head.
-        hidden: width of the layer before it.
+        hidden: widths of the layers before it.
+        depth: convolutions a level.
+        norm: "layer" takes all maps of a picture together, "instance" each by itself. Before the latter a bias would
+            change nothing, so there is none, and the head cannot tell a picture from a brighter or fainter copy.
+
+    Raises:
+        CounterfactoryError: a side that the levels do not divide, or maps of one place that "instance" cannot take.
     """
 
-    def __init__(self, image_shape: Shape, channels: tuple[int, ...], out: int, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        image_shape: Shape,
+        channels: tuple[int, ...],
+        out: int,
+        hidden: int | tuple[int, ...] = 256,
+        depth: int = 1,
+        norm: str = "layer",
+    ) -> None:
         super().__init__()
         height, width = _ends(image_shape, channels)
-        blocks: list[nn.Module] = []
-        for wide, narrow in zip((image_shape[0], *channels), channels, strict=False):
-            blocks += [nn.Conv2d(wide, narrow, 4, 2, 1), nn.GroupNorm(1, narrow), nn.LeakyReLU(0.2)]
-        flat = channels[-1] * height * width
-        self.layers = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, out))
+        _check_norm(norm, height * width)
+        layers: list[nn.Module] = []
+        for wide, narrow in pairwise((image_shape[0], *channels)):
+            for k in range(depth):
+                kernel, stride = (4, 2) if k == depth - 1 else (3, 1)
+                layers.append(nn.Conv2d(narrow if k else wide, narrow, kernel, stride, 1, bias=norm == "layer"))
+                layers += [_normalised(norm, narrow), nn.LeakyReLU(0.2)]
+        wide = channels[-1] * height * width
+        layers.append(nn.Flatten())
+        for narrow in (hidden,) if isinstance(hidden, int) else hidden:
+            layers += [nn.Linear(wide, narrow), nn.ReLU()]
+            wide = narrow
+        self.layers = nn.Sequential(*layers, nn.Linear(wide, out))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o"]:
         """The head's output; it has no activation."""
@@ -43,59 +67,59 @@ class ConvDecoder(nn.Module):
         image_shape: (channels, height, width).
         channels: those of the encoder, in the encoder's order.
         code: width of the code.
-        hidden: width of the first layer.
+        hidden: widths of the first layers.
+        depth: convolutions a level; the last of a level doubles the picture.
+        norm: as in the encoder.
+
+    Raises:
+        CounterfactoryError: as the encoder.
     """
 
-    def __init__(self, image_shape: Shape, channels: tuple[int, ...], code: int, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        image_shape: Shape,
+        channels: tuple[int, ...],
+        code: int,
+        hidden: int | tuple[int, ...] = 256,
+        depth: int = 1,
+        norm: str = "layer",
+    ) -> None:
         super().__init__()
         height, width = _ends(image_shape, channels)
+        _check_norm(norm, height * width)
         first = (channels[-1], height, width)
-        up = (*reversed(channels), image_shape[0])
-        blocks: list[nn.Module] = []
-        for k, (wide, narrow) in enumerate(pairwise(up)):
-            blocks.append(nn.ConvTranspose2d(wide, narrow, 4, 2, 1))
-            if k < len(channels) - 1:
-                blocks += [nn.GroupNorm(1, narrow), nn.LeakyReLU(0.2)]
-        flat = first[0] * height * width
-        start = [nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, flat), nn.Unflatten(1, first), nn.ReLU()]
-        self.layers = nn.Sequential(*start, *blocks)
+        layers: list[nn.Module] = []
+        for narrow in (hidden,) if isinstance(hidden, int) else hidden:
+            layers += [nn.Linear(code, narrow), nn.ReLU()]
+            code = narrow
+        layers += [nn.Linear(code, first[0] * first[1] * first[2]), nn.Unflatten(1, first), nn.ReLU()]
+        for wide, narrow in pairwise((*reversed(channels), image_shape[0])):
+            for _ in range(depth - 1):
+                layers.append(nn.ConvTranspose2d(wide, wide, 3, 1, 1, bias=norm == "layer"))
+                layers += [_normalised(norm, wide), nn.LeakyReLU(0.2)]
+            layers.append(nn.ConvTranspose2d(wide, narrow, 4, 2, 1))
+            layers += [_normalised(norm, narrow), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers[:-2])  # pixels are neither normalised nor rectified
 
     def forward(self, code: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         """Logits of the pixels."""
         return self.layers(code)
 
 
-class StyleDecoder(nn.Module):
-    """A code that enters as scale and shift of every channel at every resolution, never as a map in space.
+def _normalised(norm: str, channels: int) -> nn.Module:
+    return nn.GroupNorm(1, channels) if norm == "layer" else nn.GroupNorm(channels, channels, eps=1e-6)
 
-    A learned constant map goes through blocks of transposed convolution, leaky ReLU and instance norm, each
-    multiplied by scale(w) and moved by shift(w), where w is a small network's output for the code and (scale, shift) =
-    ReLU(Linear(w)); a last convolution gives logits (Hsu et al. 2023, arXiv 2305.18378, after Karras et al. 2019).
 
-    Args:
-        image_shape: (channels, height, width).
-        channels: those of the encoder, in the encoder's order.
-        code: width of the code.
-    """
-
-    def __init__(self, image_shape: Shape, channels: tuple[int, ...], code: int) -> None:
-        super().__init__()
-        self.constant = nn.Parameter(torch.full((channels[-1], *_ends(image_shape, channels)), 0.1))
-        self.mapping = nn.Sequential(nn.Linear(code, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU())
-        up = (channels[-1], *reversed(channels))
-        pairs = list(pairwise(up))
-        self.convolutions = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairs)
-        self.styles = nn.ModuleList(nn.Linear(256, 2 * b) for _, b in pairs)
-        self.last = nn.Conv2d(channels[0], image_shape[0], 3, 1, 1)
-
-    def forward(self, code: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
-        """Logits of the pixels."""
-        w = self.mapping(code)
-        x = self.constant.expand(len(code), -1, -1, -1)
-        for convolution, style in zip(self.convolutions, self.styles, strict=True):
-            scale, shift = F.relu(style(w))[..., None, None].chunk(2, dim=1)
-            x = F.instance_norm(F.leaky_relu(convolution(x), 0.2), eps=1e-6) * scale + shift
-        return self.last(x)
+def _check_norm(norm: str, places: int) -> None:
+    if norm not in NORMS:
+        raise unknown("normalisation", norm, NORMS)
+    if norm == "instance" and places < 2:
+        raise CounterfactoryError(
+            "the smallest maps cannot be normalised one by one",
+            given="maps of 1 x 1",
+            expected="at least two places after all levels",
+            hint="give fewer channels, larger pictures, or norm='layer'",
+        )
 
 
 def _ends(image_shape: Shape, channels: tuple[int, ...]) -> tuple[int, int]:
@@ -108,7 +132,7 @@ def _ends(image_shape: Shape, channels: tuple[int, ...]) -> tuple[int, int]:
     if not channels or any(side % stride for side in image_shape[1:]):
         raise CounterfactoryError(
             "these convolutions do not fit the pictures",
-            given=f"{len(channels)} convolutions of stride 2 for pictures of {image_shape[1]} x {image_shape[2]}",
+            given=f"{len(channels)} levels of stride 2 for pictures of {image_shape[1]} x {image_shape[2]}",
             expected="at least one, and sides divisible by 2 for each",
             hint=f"pictures of 32 x 32 take up to five; give fewer channels than {channels}",
         )
