@@ -13,6 +13,7 @@ import torch
 from counterfactory import catalogue, zoo
 from counterfactory.errors import CounterfactoryError
 from counterfactory.learn.base import LatentModel, config_of
+from counterfactory.learn.images.data import Pictures
 from counterfactory.settings import Settings
 from counterfactory.training import TrainSettings, fit
 from counterfactory.training.seeds import kept_globals, seed_globals
@@ -28,15 +29,15 @@ class Plan:
 
     Attributes:
         system: slug of the learner.
-        world: what it learns.
-        units: size of the training set, drawn with the seed of `train`.
+        world: what it learns: a world, or pictures of one's own.
+        units: size of the training set, drawn with the seed of `train`; of one's own pictures, all.
         settings: of the model.
         train: of the training run; its seed also draws the first weights.
         command: the command line that runs the same plan, for the model's card.
     """
 
     system: str
-    world: World
+    world: World | Pictures
     units: int
     settings: Settings
     train: TrainSettings
@@ -53,7 +54,9 @@ class Plan:
         with kept_globals():
             seed_globals(self.train.seed, "weights")
             model: LatentModel = catalogue.learner(self.system)(self.settings)
-        result = fit(model, self.world.tensors(self.units, seed=self.train.seed), self.train, out, progress=progress)
+        world = self.world
+        data = dict(world) if isinstance(world, Pictures) else world.tensors(self.units, seed=self.train.seed)
+        result = fit(model, data, self.train, out, progress=progress)
         saved = copy.deepcopy(model).half() if half else model
         card = out / "README.md"
         card.unlink(missing_ok=True)
@@ -64,7 +67,7 @@ class Plan:
 
 def plan(
     system: str,
-    world: World,
+    world: World | Pictures,
     *,
     units: int | None = None,
     system_settings: Mapping[str, Any] | None = None,
@@ -74,13 +77,19 @@ def plan(
 ) -> Plan:
     """The plan of a system on a world: the recipe of the zoo, where there is one and it is wanted, with changes.
 
+    For pictures of one's own, settings that describe labels come from `for_pictures` of the settings class.
+
     Raises:
         CounterfactoryError: no such learner, an unknown setting, or a value out of range.
     """
+    kind: Any = catalogue.learner(system).settings_class()
+    if isinstance(world, Pictures):
+        shape = {"image_shape": tuple(world["image"].shape[1:])}
+        changed = {**shape, **(system_settings or {})}
+        settings = kind.for_pictures(world, **changed) if hasattr(kind, "for_pictures") else kind.from_dict(changed)
+        return Plan(system, world, len(world["image"]), settings, TrainSettings.from_dict({**(train or {})}), command)
     known = zoo.recipe(system, world.name) if recipe else {}
-    cls = catalogue.learner(system)
     chosen = {**known.get("system", {}), **(system_settings or {})}
-    kind: Any = cls.settings_class()
     own = kind.for_world(world, **chosen) if hasattr(kind, "for_world") else kind.from_dict(chosen)
     run = TrainSettings.from_dict({**known.get("train", {}), **(train or {})})
     return Plan(system, world, units or known.get("units", UNITS), own, run, command)
@@ -121,6 +130,9 @@ def _card(plan: Plan, model: LatentModel, seconds: float) -> str:
     size = sum(p.numel() for p in model.parameters())
     changed = {**{f"system.{k}": v for k, v in _changed(plan.settings)}, **dict(_changed(plan.train))}
     lines = [f"- {name}: {value}" for name, value in changed.items()]
+    told, where = f"the world {plan.world.name}", ["--world", plan.world.name]
+    if isinstance(plan.world, Pictures):
+        told, where = "pictures of one's own", ["--data", "FOLDER"]
     return "\n".join(
         [
             "---",
@@ -129,13 +141,13 @@ def _card(plan: Plan, model: LatentModel, seconds: float) -> str:
             "tags: [counterfactory, causality]",
             "---",
             "",
-            f"# {plan.system} on the world {plan.world.name}",
+            f"# {plan.system} on {told}",
             "",
             f"{size:,} parameters, {next(model.parameters()).dtype}; trained from nothing on {plan.units:,} units with "
             f"seed {plan.train.seed}, {plan.train.steps:,} steps in {seconds:,.0f} s.",
             "",
             "```",
-            plan.command or shlex.join(["counterfactory", "train", plan.system, "--world", plan.world.name]),
+            plan.command or shlex.join(["counterfactory", "train", plan.system, *where]),
             "```",
             "",
             "Settings that differ from the defaults:",

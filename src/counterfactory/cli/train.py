@@ -13,12 +13,12 @@ from rich.text import Text
 
 from counterfactory import catalogue
 from counterfactory.cli.answer import Answer, say
-from counterfactory.cli.parse import metavar, parse_value, parse_world
+from counterfactory.cli.parse import metavar, parse_value
+from counterfactory.cli.source import DataOption, SizeOption, TableOption, WorldOption, read_source
 from counterfactory.errors import CounterfactoryError, unknown
 from counterfactory.settings import Settings
 
 _TABLES = ("system", "train")  # of the TOML file: the settings of the system, and those of the training run
-_World = Annotated[str, typer.Option(help="The world to learn, with options after a colon: pendulum:image_size=64.")]
 _Out = Annotated[Path, typer.Option(help="Folder for the model and its checkpoints; the same command goes on in it.")]
 _Config = Annotated[
     Path | None,
@@ -64,7 +64,10 @@ def _command(system: str, again: str) -> Callable[..., Answer]:
     sources: dict[str, tuple[str, str, Any]] = {}  # parameter -> table, field, type
     parameters = [
         _parameter("system", Annotated[str, typer.Argument(help="The system.")], inspect.Parameter.empty),
-        _parameter("world", _World, inspect.Parameter.empty),
+        _parameter("world", WorldOption, None),
+        _parameter("data", DataOption, None),
+        _parameter("table", TableOption, None),
+        _parameter("size", SizeOption, None),
         _parameter("out", _Out, inspect.Parameter.empty),
         _parameter("config", _Config, None),
         _parameter("units", _Units, None),
@@ -83,14 +86,13 @@ def _command(system: str, again: str) -> Callable[..., Answer]:
             if options[name] is not None:
                 chosen[table][field] = parse_value(options[name], hint, f"--{name.replace('_', '-')}")
         units = options["units"] if options["units"] is not None else chosen["units"]
-        return _fit(system, options["world"], options["out"], units, options["half"], chosen, again)
+        source = read_source(*(options[name] for name in ("world", "data", "table", "size")))
+        return _fit(system, source, options, units, chosen, again)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     card = catalogue.CARDS.get(system)
-    run.__doc__ = (
-        f"Train: {card.title[0].lower()}{card.title[1:]}.\n\n{card.summary} {card.cost}" if card else cls.__doc__
-    )
+    run.__doc__ = f"Train: {card.title}.\n\n{card.summary} {card.cost}" if card else cls.__doc__
     return run
 
 
@@ -134,25 +136,30 @@ def _read_config(path: Path | None) -> dict[str, Any]:
 
 
 def _fit(
-    system: str, world: str, out: Path, units: int | None, half: bool, chosen: dict[str, Any], again: str
+    system: str, source: Any, options: dict[str, Any], units: int | None, chosen: dict[str, Any], again: str
 ) -> Answer:
     from counterfactory import runs
 
-    made = parse_world(world)
     plan = runs.plan(
         system,
-        made,
+        source,
         units=units,
         system_settings=chosen["system"],
         train=chosen["train"],
         recipe=chosen["recipe"],
         command=again,
     )
-    say(f"{system} on {plan.units} units of {made.name}, {plan.train.steps} steps, in {out}")
-    plan.run(out, half=half)
+    out, world = options["out"], options["world"]
+    told = f"units of {source.name}" if world is not None else f"pictures in {options['data']}"
+    say(f"{system} on {plan.units} {told}, {plan.train.steps} steps, in {out}")
+    model = plan.run(out, half=options["half"])
+    given = f"--world {world}" if world is not None else f"--data {options['data']}"
+    ask = "do" if hasattr(model, "counterfactual") and world is not None else "traverse"
+    hint = f"counterfactory {ask} {out} {given}" + (" --do CAUSE=VALUE" if ask == "do" else "")
 
     def show(console: Console) -> None:
         console.print(Text(f"trained: {out}"), soft_wrap=True)
-        console.print(Text(f"counterfactory do {out} --world {world} --do CAUSE=VALUE", style="dim"), soft_wrap=True)
+        console.print(Text(hint, style="dim"), soft_wrap=True)
 
-    return Answer({"model": str(out), "system": system, "world": made.name, "log": str(out / "log.jsonl")}, show)
+    where = {"world": source.name} if world is not None else {"data": str(options["data"])}
+    return Answer({"model": str(out), "system": system, **where, "log": str(out / "log.jsonl")}, show)
