@@ -2,8 +2,8 @@
 
 The targets are x, y, size and hue; shape has no block and must stay in S. Perceptrons of two hidden layers read and
 draw. Every seed trains three models: with the contrast and a strong pressure on S, without the contrast, and with a
-weak pressure on S. The probe is k nearest neighbours, which reads a value wherever in a block its pictures lie; the truth
-of a swap is the world's own picture with that one factor exchanged.
+weak pressure on S. The probe is k nearest neighbours, which reads a value wherever in a block its pictures lie; the
+truth of a swap is the world's own picture with that one factor exchanged.
 
 The quick form trains for the first seed alone, and for 1,500 steps in place of 2,500.
 """

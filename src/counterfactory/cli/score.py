@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from counterfactory.cli.answer import Answer, say
-from counterfactory.cli.source import DataOption, SizeOption, TableOption, WorldOption, read_source, given_options
+from counterfactory.cli.source import DataOption, SizeOption, TableOption, WorldOption, given_options, read_source
 from counterfactory.errors import CounterfactoryError
 from counterfactory.results import Reproduce
 

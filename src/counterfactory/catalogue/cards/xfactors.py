@@ -17,8 +17,8 @@ It needs to know only who is alike; values have no order and no scale.
 A strong divergence on the rest keeps the factors out of it, and the decoder sees all blocks side by side.
 Copying a block from another picture, or the mean block of a value, changes that factor and nothing else.
 """,
-    fails_when="The pressure on the rest is weak: it then knows the factors too, and works against every swap. A factor "
-    "that changes few pixels is in its block and still drawn badly. A strong pressure also takes from the rest what no "
+    fails_when="The pressure on the rest is weak: it then knows the factors too, and works against every swap. A "
+    "factor that changes few pixels is in its block and still drawn badly. A strong pressure also takes from the rest what no "
     "block carries: in the claims' models shape, which has no block, is read from neither.",
     accepts=("images", "labels", "class labels"),
     needs=("images", "labels"),
@@ -27,6 +27,7 @@ Copying a block from another picture, or the mean block of a value, changes that
     "convolutional networks on 64 of 32 x 32 0.25 s.",
     target="counterfactory.learn.images.xfactors:XFactors",
     settings="counterfactory.learn.images.xfactors_settings:XFactorsSettings",
+    rivals={"block_classifier": "counterfactory.learn.images.block_classifier:BlockClassifier"},
     claims={
         "blocks_hold_factors": "x, y and hue are read off their own blocks",
         "blocks_hold_nothing_else": "and hardly off the others",
