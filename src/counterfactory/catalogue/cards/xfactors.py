@@ -18,8 +18,8 @@ A strong divergence on the rest keeps the factors out of it, and the decoder see
 Copying a block from another picture, or the mean block of a value, changes that factor and nothing else.
 """,
     fails_when="The pressure on the rest is weak: it then knows the factors too, and works against every swap. A "
-    "factor that changes few pixels is in its block and still drawn badly. A strong pressure also takes from the rest what no "
-    "block carries: in the claims' models shape, which has no block, is read from neither.",
+    "factor that changes few pixels is in its block and still drawn badly. A strong pressure also takes from the rest "
+    "what no block carries: in the claims' models shape, which has no block, is read from neither.",
     accepts=("images", "labels", "class labels"),
     needs=("images", "labels"),
     gives=("swapped factors", "counterfactual images", "factor blocks", "reconstructions", "new images"),
