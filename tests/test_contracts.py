@@ -46,12 +46,12 @@ def tiny_learner(slug: str, seed: int = 0) -> LatentModel:
     return catalogue.learner(slug)(tiny_settings(slug))
 
 
-def tiny_finder(slug: str) -> Any:
+def tiny_default(slug: str) -> Any:
     card = catalogue.get(slug)
     return card.load()(card.load_settings()())
 
 
-TINY = {"learn": tiny_learner, "find": tiny_finder}
+TINY = {"learn": tiny_learner, "find": tiny_default, "judge": tiny_default}
 
 # -- questions about the card ------------------------------------------------------------------------------------------
 
@@ -154,10 +154,22 @@ def test_bad_input_is_told_in_four_parts(slug: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "find"])
 def test_a_finder_has_settings_and_a_seed_and_refuses_what_is_no_model(slug: str) -> None:
-    finder = tiny_finder(slug)
+    finder = tiny_default(slug)
     assert isinstance(finder.settings, Settings) and "seed" in inspect.signature(finder.find).parameters
     with pytest.raises(CounterfactoryError) as error:
         finder.find(object(), UNITS.observation)
+    assert all(error.value.parts().values())
+
+
+# -- questions to judges -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "judge"])
+def test_a_judge_has_settings_and_a_seed_and_refuses_what_is_no_model(slug: str) -> None:
+    judge = tiny_default(slug)
+    assert isinstance(judge.settings, Settings) and "seed" in inspect.signature(judge.judge).parameters
+    with pytest.raises(CounterfactoryError) as error:
+        judge.judge(object(), WORLD)
     assert all(error.value.parts().values())
 
 
