@@ -42,9 +42,8 @@ def trained(tmp_path_factory) -> Path:
 
 def test_systems(capsys) -> None:
     assert [s["slug"] for s in ask(capsys, "systems")["systems"]] == list(catalogue.CARDS)
-    assert ask(capsys, "systems", "--room", "judge")["systems"] == [
-        c.to_dict() for c in catalogue.CARDS.values() if c.room == "judge"
-    ]
+    judges = [c.to_dict() for c in catalogue.CARDS.values() if c.room == "judge"]
+    assert ask(capsys, "systems", "--room", "judge")["systems"] == json.loads(json.dumps(judges))
     found = ask(capsys, "systems", "--search", "counterfactual pictures")["systems"]
     assert found[0]["slug"] == "causal_diffae" and 0 < found[0]["score"] < 1
     assert "causal_diffae" in say(capsys, "systems") and "nearness" in say(capsys, "systems", "--search", "pictures")
