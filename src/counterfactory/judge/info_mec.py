@@ -65,7 +65,12 @@ class InfoMECJudge:
         s = self.settings
         codes, sources = self._tables(model, data, seed)
         discrete = bool(getattr(model, "discrete", False)) if discrete is None else discrete
-        options = {"discrete": discrete, "prune": s.prune, "n_neighbors": s.n_neighbors, "source_bins": s.source_bins}
+        options: dict[str, Any] = {
+            "discrete": discrete,
+            "prune": s.prune,
+            "n_neighbors": s.n_neighbors,
+            "source_bins": s.source_bins,
+        }
         shuffled = np.random.default_rng(seed).permutation(len(codes))
         found, chance = (infomec(z, sources, seed=seed, **options) for z in (codes, codes[shuffled]))
         rows = [
