@@ -21,6 +21,7 @@ from typing import Any
 import counterfactory
 from counterfactory import catalogue, zoo
 from counterfactory.catalogue import Card
+from counterfactory.cli.judge import benchmarks
 from counterfactory.cli.parse import world_class
 from counterfactory.results.cells import decode, text
 from counterfactory.worlds import WORLDS
@@ -127,6 +128,8 @@ def commands(card: Card) -> str:
             asked = f"--world {world} --do {cause}={low + 0.8 * (high - low):.3g}"
             shipped = [name for name in zoo.shipped() if name == f"{card.slug}/{world}"]
             lines += [f"counterfactory do {model} {asked}" for model in [f"runs/{card.slug}", *shipped]]
+    if card.slug in benchmarks():
+        lines.append(f"counterfactory judge {card.slug} path/to/model --out runs/{card.slug}")
     return fenced("\n".join(lines))
 
 
@@ -284,13 +287,14 @@ def block(address: str, toc: bool = True) -> str:
 
 
 def command_line_page() -> str:
-    """The help of every command, and of training each learner."""
+    """The help of every command, of training each learner, and of asking each benchmark."""
     from typer.testing import CliRunner
 
     from counterfactory.cli.app import COMMANDS, build
 
     parts = ["# The command line\n\nEvery command takes `--json` and then prints one JSON object and nothing else."]
     asked = [[name] for name in COMMANDS] + [["train", slug] for slug in catalogue.learners()]
+    asked += [["judge", slug] for slug in benchmarks()]
     for words in asked:
         answer = CliRunner().invoke(build(words), [*words, "--help"], prog_name="counterfactory", terminal_width=110)
         parts.append(f"## {' '.join(words)}\n\n{fenced(answer.stdout.strip(), 'text')}")

@@ -17,7 +17,20 @@ from counterfactory import __version__
 from counterfactory.cli.answer import answering, fail
 from counterfactory.errors import CounterfactoryError, unknown
 
-COMMANDS = ("demo", "systems", "explain", "worlds", "train", "do", "traverse", "score", "verify", "study", "doctor")
+COMMANDS = (
+    "demo",
+    "systems",
+    "explain",
+    "worlds",
+    "train",
+    "do",
+    "traverse",
+    "score",
+    "judge",
+    "verify",
+    "study",
+    "doctor",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,10 +13,9 @@ from rich.text import Text
 
 from counterfactory import catalogue
 from counterfactory.cli.answer import Answer, say
-from counterfactory.cli.parse import metavar, parse_value
+from counterfactory.cli.options import FieldOptions, parameter, sign
 from counterfactory.cli.source import DataOption, SizeOption, TableOption, WorldOption, read_source
 from counterfactory.errors import CounterfactoryError, unknown
-from counterfactory.settings import Settings
 
 _TABLES = ("system", "train")  # of the TOML file: the settings of the system, and those of the training run
 _Out = Annotated[Path, typer.Option(help="Folder for the model and its checkpoints; the same command goes on in it.")]
@@ -60,55 +59,32 @@ def _command(system: str, again: str) -> Callable[..., Answer]:
     cls = catalogue.learner(system)
     from counterfactory.training import TrainSettings
 
-    classes: dict[str, type[Settings]] = {"system": cls.settings_class(), "train": TrainSettings}
-    sources: dict[str, tuple[str, str, Any]] = {}  # parameter -> table, field, type
+    fields = FieldOptions({"system": cls.settings_class(), "train": TrainSettings})
     parameters = [
-        _parameter("system", Annotated[str, typer.Argument(help="The system.")], inspect.Parameter.empty),
-        _parameter("world", WorldOption, None),
-        _parameter("data", DataOption, None),
-        _parameter("table", TableOption, None),
-        _parameter("size", SizeOption, None),
-        _parameter("out", _Out, inspect.Parameter.empty),
-        _parameter("config", _Config, None),
-        _parameter("units", _Units, None),
-        _parameter("half", _Half, False),
+        parameter("system", Annotated[str, typer.Argument(help="The system.")], inspect.Parameter.empty),
+        parameter("world", WorldOption, None),
+        parameter("data", DataOption, None),
+        parameter("table", TableOption, None),
+        parameter("size", SizeOption, None),
+        parameter("out", _Out, inspect.Parameter.empty),
+        parameter("config", _Config, None),
+        parameter("units", _Units, None),
+        parameter("half", _Half, False),
+        *fields.parameters,
     ]
-    for table in _TABLES:
-        for field, hint, default, facts in classes[table].fields():
-            name = field if field not in sources else f"{table}_{field}"  # `schedule` is of both: the second is longer
-            sources[name] = table, field, hint
-            option = typer.Option(f"--{name.replace('_', '-')}", metavar=metavar(hint), help=_help(default, facts))
-            parameters.append(_parameter(name, Annotated[str | None, option], None))
 
     def run(**options: Any) -> Answer:
         chosen = _read_config(options["config"])
-        for name, (table, field, hint) in sources.items():
-            if options[name] is not None:
-                chosen[table][field] = parse_value(options[name], hint, f"--{name.replace('_', '-')}")
+        for table, values in fields.read(options).items():
+            chosen[table] |= values
         units = options["units"] if options["units"] is not None else chosen["units"]
         source = read_source(*(options[name] for name in ("world", "data", "table", "size")))
         return _fit(system, source, options, units, chosen, again)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    sign(run, parameters)
     card = catalogue.CARDS.get(system)
     run.__doc__ = f"Train: {card.title}.\n\n{card.summary} {card.cost}" if card else cls.__doc__
     return run
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _help(default: Any, facts: dict[str, Any]) -> str:
-    """One line from a field's metadata: what it is, its unit, its range or choices, its default."""
-    low, high, choices = facts["low"], facts["high"], facts["choices"]
-    span = f"{low:g} to {high:g}" if None not in (low, high) else f"{low:g} or more" if low is not None else ""
-    span = f"at most {high:g}" if low is None and high is not None else span
-    limits = ", ".join(str(choice) for choice in choices) if choices else span
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    parts = list(filter(None, [facts["unit"], limits, f"default {shown}" if shown else ""]))
-    return facts["help"] + (f" ({'; '.join(parts)})" if parts else "")
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
