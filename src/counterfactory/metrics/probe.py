@@ -164,19 +164,22 @@ def _fitted(
 
 
 def _linear(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, categorical: bool, seed: int) -> tuple[np.ndarray, str]:
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
+    from sklearn.model_selection import KFold, StratifiedKFold
 
     rarest = int(np.unique(y, return_counts=True)[1].min()) if categorical else len(y)
     folds = min(5, rarest)
-    model = LogisticRegression(random_state=seed) if categorical else Ridge(random_state=seed)
-    if folds > 1:
-        grid = {"C": _STRENGTHS} if categorical else {"alpha": _STRENGTHS}
-        cut = (StratifiedKFold if categorical else KFold)(folds, shuffle=True, random_state=seed)
-        model = GridSearchCV(model, grid, cv=cut).fit(x, y).best_estimator_
-    else:
-        model.fit(x, y)
-    return model.predict(x_test), repr(model)
+    if folds < 2:
+        model = (LogisticRegression if categorical else Ridge)(random_state=seed).fit(x, y)
+        return model.predict(x_test), repr(model)
+    if categorical:
+        cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        model = LogisticRegressionCV(Cs=_STRENGTHS, cv=cut, random_state=seed).fit(
+            x, y
+        )  # each strength starts at the last
+        return model.predict(x_test), f"LogisticRegression(C={model.C_[0]:.3g}), cross-validated"
+    model = RidgeCV(_STRENGTHS, cv=KFold(folds, shuffle=True, random_state=seed)).fit(x, y)
+    return model.predict(x_test), f"Ridge(alpha={model.alpha_:.3g}), cross-validated"
 
 
 def _mlp(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, categorical: bool, seed: int) -> tuple[np.ndarray, str]:
