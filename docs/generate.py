@@ -3,7 +3,8 @@
     python docs/generate.py && mkdocs build --strict        (`make docs` does both)
 
 Written by hand are the guides beside this file, `notes/<slug>.md` (an optional part of a system's page) and the files
-at the top, which are mirrored. What is measured comes from `results/<slug>.json`, as `counterfactory verify` writes it.
+at the top, which are mirrored. What is measured comes from `results/<slug>.json`, as `counterfactory verify` writes it,
+and from `results/studies/<name>.json`, the `report.json` of `counterfactory study`.
 """
 
 import ast
@@ -23,22 +24,25 @@ from counterfactory import catalogue, zoo
 from counterfactory.catalogue import Card
 from counterfactory.cli.judge import benchmarks
 from counterfactory.cli.parse import world_class
+from counterfactory.results import Report
 from counterfactory.results.cells import decode, text
 from counterfactory.worlds import WORLDS
 
 DOCS = Path(__file__).resolve().parent
 README = DOCS.parent / "README.md"
 MIRRORS = {"README": "index", "ARCHITECTURE": "architecture", "CONTRIBUTING": "contributing", "CHANGELOG": "changelog"}
-GENERATED = ("systems", "rooms", "reference")
+GENERATED = ("systems", "rooms", "studies", "reference")
 MARKS = ("<!-- systems: written by docs/generate.py -->\n\n", "\n<!-- end of systems -->\n")
 
 
-def pages() -> dict[str, str]:
-    """Every generated page: path below docs/ -> Markdown."""
+def pages() -> dict[str, str | bytes]:
+    """Every generated file: path below docs/ -> Markdown, or a picture."""
     found = {f"{page}.md": mirrored((DOCS.parent / f"{file}.md").read_text()) for file, page in MIRRORS.items()}
     found |= {f"systems/{slug}.md": system_page(card) for slug, card in catalogue.CARDS.items()}
     found |= {f"rooms/{room}.md": page for room in catalogue.ROOMS if (page := room_page(room))}
     found |= {f"reference/{name}.md": reference_page(name) for name in foundation()}
+    for path in sorted((DOCS / "results" / "studies").glob("*.json")):
+        found |= study_pages(path.stem, Report.load(path))
     return found | {"reference/command-line.md": command_line_page()}
 
 
@@ -48,8 +52,8 @@ def main() -> None:
     for folder in GENERATED:
         shutil.rmtree(DOCS / folder, ignore_errors=True)
     for path, page in pages().items():
-        (DOCS / path).parent.mkdir(exist_ok=True)
-        (DOCS / path).write_text(page)
+        (DOCS / path).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / path).write_bytes(page if isinstance(page, bytes) else page.encode())
 
 
 def on_config(config: Any) -> Any:
@@ -57,7 +61,7 @@ def on_config(config: Any) -> Any:
     listed = {folder: sorted(f"{folder}/{path.name}" for path in (DOCS / folder).glob("*.md")) for folder in GENERATED}
     top = [f"{page}.md" for page in MIRRORS.values()]
     guides = sorted(path.name for path in DOCS.glob("*.md") if path.name not in top)
-    parts = {"Guides": guides, "Rooms": listed["rooms"], "Systems": listed["systems"], "Reference": listed["reference"]}
+    parts = {"Guides": guides, **{folder.capitalize(): listed[folder] for folder in GENERATED}}
     config.nav = [top[0], *({title: found} for title, found in parts.items()), {"Project": top[1:]}]
     return config
 
@@ -197,6 +201,30 @@ def paper_settings(card: Card) -> str:
         rows.append((f"`{name}`", *(f"`{cell!r}`" if cell != "" else "" for cell in (defaults[name], *cells))))
     words = f"The settings of the paper's data sets; `catalogue.get({card.slug!r}).reproduce` has them as dictionaries."
     return f"## Full scale\n\n{words}\n\n{table(('setting', 'default', *card.reproduce), rows)}"
+
+
+# -- studies -----------------------------------------------------------------------------------------------------------
+
+
+def study_pages(name: str, report: Report) -> dict[str, str | bytes]:
+    """A study as a page: a table a world with one row a metric and one column a system, then its pictures."""
+    systems = list(dict.fromkeys(row["system"] for row in report.rows))
+    parts = [f"# {report.title}", *report.notes]
+    for world in dict.fromkeys(row["world"] for row in report.rows):
+        cells: dict[str, dict[str, str]] = {}
+        for row in (*report.rows, *report.controls):
+            if row["world"] == world:
+                label = row["metric"] + ("" if row["codes"] == "given" else f" ({row['codes']})")
+                cells.setdefault(label, {})[row["system"]] = text(row["value"])
+        rows = [(label, *(found.get(system, "") for system in systems)) for label, found in cells.items()]
+        parts += [f"## {world}", table(("score", *systems), rows)]
+    parts += ["Again:", fenced(report.reproduce.command)]
+    files: dict[str, str | bytes] = {}
+    for i, figure in enumerate(report.figures):
+        kind = "png" if isinstance(figure.data, bytes) else "svg"
+        files[f"studies/{name}/{i}.{kind}"] = figure.data
+        parts.append(f"## {figure.title}\n\n![{figure.alt}]({name}/{i}.{kind})\n\n{figure.alt}")
+    return {f"studies/{name}.md": "\n\n".join(parts) + "\n", **files}
 
 
 # -- rooms and reference -----------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class Plan:
     train: TrainSettings
     command: str = ""
 
-    def run(self, out: Path, *, progress: bool = True, half: bool = False) -> LatentModel:
+    def run(self, out: str | Path, *, progress: bool = True, half: bool = False) -> LatentModel:
         """Train and save into `out`, or go on with what is there; a finished run only loads.
 
         Args:
@@ -51,6 +51,7 @@ class Plan:
             progress: a progress bar, where there is a terminal.
             half: save weights of 16 bits, half the size.
         """
+        out = Path(out)
         with kept_globals():
             seed_globals(self.train.seed, "weights")
             model: LatentModel = catalogue.learner(self.system)(self.settings)

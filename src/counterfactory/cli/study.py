@@ -1,5 +1,7 @@
 """`counterfactory study`: a grid of systems, worlds, seeds and metrics, from a TOML file or the command line."""
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ from rich.text import Text
 from counterfactory.cli.answer import Answer
 from counterfactory.cli.parse import parse_seeds
 from counterfactory.errors import CounterfactoryError
+from counterfactory.results import Reproduce
 
 
 def study(
@@ -55,7 +58,12 @@ def study(
             bar.console.print(Text(what, style="dim"))
 
         failed = run(plan, out, engine=engine, workers=workers, address=address, progress=told)
-    report = summarise(plan, out)
+    given = (
+        [str(file)] if file else ["--systems", systems, "--worlds", worlds, "--seeds", seeds, "--points", str(points)]
+    )
+    given += [*(["--metrics", metrics] if metrics else []), *(["--steps", str(steps)] if steps else [])]
+    again = shlex.join(["counterfactory", "study", *map(str, given), "--out", str(out)])
+    report = replace(summarise(plan, out), reproduce=Reproduce(again, plan.grid.seeds))
     report.html(out / "report.html")
     report.save(out / "report.json")
     wrong = [f"{cell.system} on {cell.world}, seed {cell.seed}: {error}" for cell, error in failed]

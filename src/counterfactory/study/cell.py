@@ -47,8 +47,9 @@ class Cell:
         Raises:
             CounterfactoryError: a learner without latents, or what training and scoring raise.
         """
-        from datasets import Dataset
+        from datasets import Dataset, disable_progress_bars
 
+        disable_progress_bars()  # the study has its own
         torch.set_num_threads(1)
         world = load(self.world)
         plan = runs.plan(self.system, world, system_settings=self.settings, train=self.train)

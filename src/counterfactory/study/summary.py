@@ -33,7 +33,7 @@ def summarise(study: Study, out: str | Path) -> Report:
             "nothing to summarise",
             given=f"no finished run in '{out}'",
             expected="at least one scores.parquet",
-            hint="counterfactory study run STUDY.toml",
+            hint="counterfactory study STUDY.toml",
         )
     table = concatenate_datasets([Dataset.from_parquet(str(cell.scores(out))) for cell in done])
     with replacing(out / "results.parquet") as part:
@@ -60,7 +60,7 @@ def _groups(rows: list[dict[str, Any]], given: bool) -> list[list[dict[str, Any]
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if (row["codes"] == GIVEN) == given:
-            key = (row["world"], row["metric"], row["score"], row["codes"], row["estimator"], row["system"])
+            key = (row["world"], row["metric"], row["score"], row["codes"], row["system"])
             found.setdefault(key, []).append(row)
     return list(found.values())
 
@@ -75,7 +75,7 @@ def _mean(group: list[dict[str, Any]]) -> dict[str, Any]:
         "codes": first["codes"],
         "system": first["system"],
         "value": mean_interval(values) if len(values) else None,
-        "estimator": first["estimator"],
+        "estimator": " | ".join(dict.fromkeys(row["estimator"] for row in group)),
     }
 
 
