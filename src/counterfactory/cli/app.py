@@ -25,6 +25,7 @@ COMMANDS = (
     "train",
     "do",
     "traverse",
+    "trace",
     "score",
     "judge",
     "verify",

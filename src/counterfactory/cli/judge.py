@@ -44,8 +44,11 @@ def judge() -> Answer:
 
 
 def benchmarks() -> list[str]:
-    """Systems of the room judge that ask language models."""
-    return [card.slug for card in catalogue.which(have=["language model"], room="judge")]
+    """Systems of the room judge that bring their own questions."""
+    from counterfactory.judge.benchmark import Benchmark
+
+    cards = catalogue.which(have=["language model"], room="judge")
+    return [card.slug for card in cards if issubclass(card.load(), Benchmark)]
 
 
 def for_args(args: Sequence[str]) -> Callable[..., Answer]:
@@ -65,7 +68,6 @@ def for_args(args: Sequence[str]) -> Callable[..., Answer]:
 def _command(system: str, again: str) -> Callable[..., Answer]:
     card = catalogue.get(system)
     settings: Any = load(card.settings)
-    fields = FieldOptions({"system": settings})
     own: dict[str, tuple[Any, Any]] = {
         "url": (_Url, None),
         "mode": (_Mode, None),
@@ -73,6 +75,7 @@ def _command(system: str, again: str) -> Callable[..., Answer]:
         "limit": (_Limit, None),
     }
     own |= {"ask_seed": (_Asked, 0), "out": (_Out, None), "export": (_Export, None)}
+    fields = FieldOptions({"system": settings}, taken=("system", "model", *own))
     none = inspect.Parameter.empty
     parameters = [
         parameter("system", Annotated[str, typer.Argument(help="The benchmark.")], none),

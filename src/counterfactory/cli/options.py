@@ -1,7 +1,7 @@
 """Options that are the fields of settings classes, read as text and checked by those classes."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,15 +15,16 @@ class FieldOptions:
 
     Args:
         classes: name -> settings class; of two fields of one name the second is called by both names.
+        taken: names of other options of the command, which no field may have alone.
     """
 
-    def __init__(self, classes: Mapping[str, type[Settings]]) -> None:
+    def __init__(self, classes: Mapping[str, type[Settings]], taken: Collection[str] = ()) -> None:
         self.parameters: list[inspect.Parameter] = []
         self._sources: dict[str, tuple[str, str, Any]] = {}
         self._names = tuple(classes)
         for group, cls in classes.items():
             for field, hint, default, facts in cls.fields():
-                name = field if field not in self._sources else f"{group}_{field}"
+                name = field if field not in (*self._sources, *taken) else f"{group}_{field}"
                 self._sources[name] = group, field, hint
                 option = typer.Option(_flag(name), metavar=metavar(hint), help=_help(default, facts))
                 self.parameters.append(parameter(name, Annotated[str | None, option], None))

@@ -12,17 +12,19 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from counterfactory.errors import CounterfactoryError
+from counterfactory.hooks.attention import open_attention
 from counterfactory.hooks.clock import Clock, follow
 from counterfactory.hooks.ops import PlacedOp, as_op
 from counterfactory.hooks.paths import components, named_modules, resolve
 from counterfactory.hooks.run import Record, Run, Step, active
-from counterfactory.hooks.site import Site, as_site
+from counterfactory.hooks.site import ATTENTION_SIDES, Site, as_site
 
 
 @contextmanager
@@ -112,8 +114,10 @@ def _install(run: Run, model: Any, edits: Mapping[Any, Any], stack: ExitStack) -
     _refuse_checkpointing(names)
     for top, clock in clocks.items():
         follow(tops[top], clock, stack)
+    open_attention(((s.site.path, names[s.site.path]) for s in run.steps if s.site.in_attention), stack)
     for key, module in modules.items():
-        stack.callback(_hook(run, module, key).remove)
+        if key[1] not in ATTENTION_SIDES:
+            stack.callback(_hook(run, module, key).remove)
     _force_eager(stack)
     active.set((*active.get(), run))
     stack.callback(_leave, run)
@@ -126,27 +130,29 @@ def _leave(run: Run) -> None:
 
 def _hook(run: Run, module: nn.Module, key: tuple[int, str]) -> Any:
     """The run's hook on one side of a module, before all other hooks there, which then see what was edited."""
-
-    def change(holder: Any) -> Any:
-        here = [r for r in active.get() if key in r.at_module]
-        for r in here if here and here[-1] is run else ():
-            for step in r.at_module[key]:
-                holder = r.apply(step, holder)
-        return holder
-
-    def after(module: nn.Module, args: Any, output: Any) -> Any:
-        return change(output)
-
-    def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
-        holder = {**dict(enumerate(args)), **kwargs}  # positions and keywords side by side
-        changed = change(holder)
-        if changed is holder:
-            return None
-        return tuple(changed[i] for i in range(len(args))), {k: changed[k] for k in kwargs}
-
     if key[1] == "output":
-        return module.register_forward_hook(after, prepend=True)
-    return module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+        return module.register_forward_hook(partial(_after, run, key), prepend=True)
+    return module.register_forward_pre_hook(partial(_before, run, key), prepend=True, with_kwargs=True)
+
+
+def _after(run: Run, key: tuple[int, str], module: nn.Module, args: Any, output: Any) -> Any:
+    return _changed(run, key, output)
+
+
+def _before(run: Run, key: tuple[int, str], module: nn.Module, args: Any, kwargs: Any) -> Any:
+    holder = {**dict(enumerate(args)), **kwargs}  # positions and keywords side by side
+    changed = _changed(run, key, holder)
+    if changed is holder:
+        return None
+    return tuple(changed[i] for i in range(len(args))), {k: changed[k] for k in kwargs}
+
+
+def _changed(run: Run, key: tuple[int, str], holder: Any) -> Any:
+    here = [r for r in active.get() if key in r.at_module]
+    for r in here if here and here[-1] is run else ():
+        for step in r.at_module[key]:
+            holder = r.apply(step, holder)
+    return holder
 
 
 _eager_lock, _eager_runs = threading.Lock(), 0

@@ -80,18 +80,22 @@ def slice_of(site: Site, z: Tensor, call: Call, spans: Mapping[str, Any]) -> Sli
         index[z.ndim + axis] = _checked(site, "units", z, axis)
     if not site.needs_positions:
         return Slice(_mesh(z, index) if index else None, axis, basis)
-    if z.ndim != 3 or axis != -1:
-        raise _outside(site, "tokens" if site.tokens is not None else "when", z, "a tensor [b, t, d]")
+    along_t, usual = (2, -3) if site.in_attention else (1, -1)  # axes of positions and of units
+    if z.ndim != along_t + 2 or axis != usual:
+        shape = "[b, heads, t, d]" if site.in_attention else "[b, t, d]"
+        raise _outside(site, "tokens" if site.tokens is not None else "when", z, f"a tensor {shape}")
     rows = torch.arange(len(z))[index.get(0, slice(None))]
-    cols = local_positions(site, call, tuple(z.shape), rows, spans)
+    cols = local_positions(site, call, (z.shape[0], z.shape[along_t]), rows, spans)
     if cols is None:
         return None
     if isinstance(cols, slice) or cols.ndim == 1:
-        return Slice(_mesh(z, {**index, 1: cols}), axis, basis)
-    units, here = torch.arange(z.shape[2])[index.get(2, slice(None))], cols >= 0
+        return Slice(_mesh(z, {**index, along_t: cols}), axis, basis)
+    units, here = torch.arange(z.shape[axis])[index.get(z.ndim + axis, slice(None))], cols >= 0
     rows = rows[:, None].expand_as(cols)
     if not bool(here.all()):  # rows differ in their number of positions: flat
         rows, cols = rows[here], cols[here]
+    if site.in_attention:
+        return Slice((rows[..., None], units, cols[..., None]), -2, basis)
     return Slice((rows[..., None], cols[..., None], units), axis, basis)
 
 

@@ -13,7 +13,8 @@ from counterfactory.errors import CounterfactoryError, unknown
 Index = int | slice | Sequence[int] | Tensor
 """One number, a slice, several numbers, or a tensor of them; a boolean tensor is a mask."""
 
-SIDES = ("output", "input")
+ATTENTION_SIDES = ("query", "key", "value", "scores", "weights", "heads")
+SIDES = ("output", "input", *ATTENTION_SIDES)
 PHASES = ("all", "prefill", "decode")
 
 
@@ -28,14 +29,18 @@ class Site:
             (that head's part of the input of the attention's output projection), `neuron[6,3]` (input of the MLP's
             down projection). A number may also be `3-6`, `-1` or `*`. A path may stand before an alias
             (`text_encoder.block[2]`), and behind the first three (`block[2].ln_1`).
-        at: "output" or "input" of the module.
+        at: "output" or "input" of the module; or, of an attention of transformers, its "query", "key" or "value"
+            [b, heads, t, head_dim], the "scores" that go into its softmax and the "weights" that come out
+            [b, heads, t, t], or its "heads", what each of them reads. Units are heads there, and tokens the positions
+            that attend (of keys and values, those that are attended).
         part: which tensor, if several pass: its position in the tuple (or among the positional arguments), or the name
             of its field (or keyword). None means the first tensor that is not a scalar. Attention weights that a module
-            returns are for the reader only: to change them here changes nothing behind.
-        tokens: positions on axis 1 of a [b, t, d] tensor. Numbers, slices and lists count the tokens of each row's
-            prompt, without what a 2-D attention mask calls padding: 0 is the first, -1 or "last" the last; slices end
-            where the prompt ends. "generated" are the positions after the prompt. A boolean mask [b, t] or [t] lies
-            over the prompt with its padding. Any other word is looked up in the `spans` of `do()` or `record()`.
+            returns are for the reader only: to change them here changes nothing behind, but at="weights" does.
+        tokens: positions on axis 1 of a [b, t, d] tensor, axis 2 of one inside attention. Numbers, slices and lists
+            count the tokens of each row's prompt, without what a 2-D attention mask calls padding: 0 is the first, -1
+            or "last" the last; slices end where the prompt ends. "generated" are the positions after the prompt. A
+            boolean mask [b, t] or [t] lies over the prompt with its padding. Any other word is looked up in the `spans`
+            of `do()` or `record()`.
         units: index on the unit axis, or a basis U [d, k] with orthonormal columns: then the coordinates z U are read
             and changed, z + (new - z U) Uᵀ.
         rows: index on the batch axis.
@@ -74,12 +79,17 @@ class Site:
                 hint="leave out when: the tokens say it already",
             )
         if self.basis is not None:
-            _check_orthonormal(self.basis)
+            check_orthonormal(self.basis)
 
     @property
     def basis(self) -> Tensor | None:
         """`units`, if they are directions and not indices."""
         return self.units if isinstance(self.units, Tensor) and self.units.is_floating_point() else None
+
+    @property
+    def in_attention(self) -> bool:
+        """Whether the site lies inside an attention."""
+        return self.at in ATTENTION_SIDES
 
     @property
     def needs_positions(self) -> bool:
@@ -124,11 +134,12 @@ def _shown(value: Any) -> str:
     return f"<tensor {tuple(value.shape)}>" if isinstance(value, Tensor) else repr(value)
 
 
-def _check_orthonormal(basis: Tensor) -> None:
+def check_orthonormal(basis: Tensor) -> None:
+    """Raise if a basis is not [d, k] with orthonormal columns."""
     U = basis.detach().cpu().double()
     if U.ndim != 2 or not torch.allclose(U.T @ U, torch.eye(U.shape[1], dtype=U.dtype), atol=1e-4):
         raise CounterfactoryError(
-            "the basis of a site is not orthonormal",
+            "the basis is not orthonormal",
             given=tuple(basis.shape),
             expected="[d, k] with orthonormal columns",
             hint="use torch.linalg.qr(basis).Q",
