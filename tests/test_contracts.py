@@ -18,6 +18,7 @@ from torch import Tensor
 
 from counterfactory import catalogue, runs
 from counterfactory.errors import CounterfactoryError
+from counterfactory.find.lm_trace import LMTracer, LMTraceSettings
 from counterfactory.learn.base import LatentModel
 from counterfactory.settings import Settings
 from counterfactory.training import TrainSettings, fit
@@ -51,7 +52,21 @@ def tiny_default(slug: str) -> Any:
     return card.load()(card.load_settings()())
 
 
-TINY = {"learn": tiny_learner, "find": tiny_default, "judge": tiny_default}
+class TinyTracer:
+    """A tracer belongs to one model, so this one is made when it is asked."""
+
+    def __init__(self) -> None:
+        self.settings = LMTraceSettings(samples=2)
+
+    def find(self, model: Any, data: Any, seed: int = 0) -> Any:
+        return LMTracer(model, settings=self.settings, seed=seed).sweep(data)
+
+
+def tiny_finder(slug: str) -> Any:
+    return TinyTracer() if slug == "lm_causal_tracing" else tiny_default(slug)
+
+
+TINY = {"learn": tiny_learner, "find": tiny_finder, "judge": tiny_default}
 
 # -- questions about the card ------------------------------------------------------------------------------------------
 
@@ -154,7 +169,7 @@ def test_bad_input_is_told_in_four_parts(slug: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "find"])
 def test_a_finder_has_settings_and_a_seed_and_refuses_what_is_no_model(slug: str) -> None:
-    finder = tiny_default(slug)
+    finder = tiny_finder(slug)
     assert isinstance(finder.settings, Settings) and "seed" in inspect.signature(finder.find).parameters
     with pytest.raises(CounterfactoryError) as error:
         finder.find(object(), UNITS.observation)
