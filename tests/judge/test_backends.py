@@ -181,7 +181,7 @@ def test_chat_template_is_applied_once(tokenizer):
     talk = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Does tar?"})
     assert on.render(talk) == "<s><system>Be brief.\n<user>Does tar?\n<assistant>"
     assert off.render(talk) == "Be brief.\n\nDoes tar?"
-    assert on.info() != off.identity
+    assert on.info() != off.info()
     with pytest.raises(CounterfactoryError, match="no chat template"):
         backends.hf(gpt2(), tokenizer, chat="on")
 
