@@ -132,7 +132,10 @@ def side_by_side(outs: list[str]) -> None:
     for out in outs:
         pid = os.fork()
         if pid == 0:
-            slowly(out)
+            try:
+                slowly(out)
+            except KeyboardInterrupt:
+                os._exit(130)  # at once: what libraries run at exit can change the code of an interrupted interpreter
             os._exit(0)
         pids.append(pid)
         print(pid, flush=True)
