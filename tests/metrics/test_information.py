@@ -17,8 +17,9 @@ RNG = np.random.default_rng(0)
 
 
 def test_bins_are_the_reference_s() -> None:
-    z = RNG.normal(size=(500, 3))
-    for i in range(3):
+    on_edges, rounded = RNG.integers(0, 21, 500) * 0.1, 1e16 + 2 * RNG.integers(0, 42, 500)
+    z = np.concatenate([RNG.normal(size=(500, 3)), on_edges[:, None], rounded[:, None]], 1)
+    for i in range(5):
         expected = np.digitize(z[:, i], np.histogram(z[:, i], 20)[1][:-1]) - 1
         assert (equal_width(z)[:, i] == expected).all()
     assert equal_width(z).min() == 0 and equal_width(z).max() == 19

@@ -18,7 +18,8 @@ from counterfactory.metrics.draws import Agreeing
 from counterfactory.metrics.information import factor_ids
 from counterfactory.metrics.tables import check_table, factor_kinds, scaling
 
-_BLOCK = 500  # points at once
+_BLOCK = 500  # points drawn at once
+_CACHED = 50  # points gathered at once; more fall out of the cache
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def beta_vae(
             for part in np.split(mine, range(_BLOCK, len(mine), _BLOCK)):
                 one = rng.integers(len(z), size=len(part) * batch)
                 two = sets.with_values_of(one, j, 1, rng)[:, 0]
-                feature[part] = np.abs(z[one] - z[two]).reshape(len(part), batch, -1).mean(1)
+                feature[part] = mean_distance(z, one.reshape(-1, batch), two.reshape(-1, batch))
         return feature, label
 
     x, y = draw(n_train)
@@ -93,3 +94,16 @@ def beta_vae(
         model = LogisticRegression(random_state=seed).fit(x, y)
     right = np.asarray(model.predict(x_fresh) == y_fresh)
     return BetaVAE(float(right.mean()), float(model.score(x, y)), right, sets.dependence, repr(model))
+
+
+def mean_distance(
+    codes: Float[np.ndarray, "n l"], one: Int[np.ndarray, "v b"], two: Int[np.ndarray, "v b"]
+) -> Float[np.ndarray, "v l"]:
+    """Mean |z - z'| over the pairs of each point; pairs lead, so that sums run along whole rows of memory."""
+    found = np.empty((len(one), codes.shape[1]))
+    for start in range(0, len(one), _CACHED):
+        here = slice(start, start + _CACHED)
+        apart = codes.take(one[here].T, axis=0)
+        apart -= codes.take(two[here].T, axis=0)
+        found[here] = np.abs(apart, out=apart).mean(0)
+    return found

@@ -1,9 +1,9 @@
-"""Gradient boosting on binned codes: the reference's trees and importances, several times faster.
+"""Gradient boosting on binned codes: the reference's trees and importances, about ten times faster.
 
 The same algorithm as scikit-learn's `GradientBoostingClassifier` and `Regressor` with their defaults (Friedman
 2001: 100 stages, one tree of depth 3 a class, learning rate 0.1, variance-reduction splits, Newton steps in the
-leaves), except that a code is first cut into at most 1024 bins. Then a split is found by two bincounts over (code,
-node, bin) in place of a sort:
+leaves), except that a code is first cut into at most 1024 bins. Then a split is found from sums over (node, code, bin)
+in place of a sort:
 
     gain of a split = S_left² / n_left + S_right² / n_right - S² / n,      S the sum of a node's residuals
     importance of a code = its gains, summed over all trees and normalised
@@ -15,7 +15,7 @@ in the third decimal.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 
 _STAGES, _DEPTH, _RATE, _BINS = 100, 3, 0.1, 1024
 _SMALLEST = 1e-12  # gains below this share of the residuals' sum of squares are rounding
@@ -47,35 +47,67 @@ def boost(
         seed: of the order in which codes are tried; the first of equally good ones is taken.
     """
     rng = np.random.default_rng(seed)
-    bins, test_bins = _bin(codes, test_codes)
+    points = _Points(codes, test_codes)
     gain = np.zeros(codes.shape[1])
     if not categorical:
         now, test = np.full(len(target), target.mean()), np.full(len(test_codes), target.mean())
         for _ in range(_STAGES):
-            tree = _grow(bins, test_bins, target - now, rng)
+            tree = _grow(points, target - now, rng)
             gain += tree.gain
             value = _divide(tree.total, tree.points)
             now, test = now + _RATE * value[tree.leaf], test + _RATE * value[tree.test_leaf]
         return Boosted(gain, now, test)
     values, ids = np.unique(target, return_inverse=True)
     k = len(values)
-    onehot = np.eye(k)[ids]
-    prior = np.log(onehot.mean(0))
+    onehot = np.eye(k)[:, ids]
+    prior = np.log(onehot.mean(1))
     if k == 2:  # one tree a stage, for the second class; its score is the log odds
-        onehot, prior = onehot[:, 1:], prior[1:] - prior[:1]
-    now, test = np.tile(prior, (len(ids), 1)), np.tile(prior, (len(test_codes), 1))
+        onehot, prior = onehot[1:], prior[1:] - prior[:1]
+    now, test = np.tile(prior[:, None], len(ids)), np.tile(prior[:, None], len(test_codes))
     for _ in range(_STAGES):
         chance = _sigmoid(now) if k == 2 else _softmax(now)
-        for c in range(onehot.shape[1]):
-            residual = onehot[:, c] - chance[:, c]
-            tree = _grow(bins, test_bins, residual, rng)
+        for c, (residual, spread) in enumerate(zip(onehot - chance, chance * (1 - chance), strict=True)):
+            tree = _grow(points, residual, rng)
             gain += tree.gain
-            curvature = np.bincount(tree.leaf, chance[:, c] * (1 - chance[:, c]), minlength=1 << _DEPTH)
-            value = _divide(tree.total * (1 if k == 2 else (k - 1) / k), curvature)
-            now[:, c] += _RATE * value[tree.leaf]
-            test[:, c] += _RATE * value[tree.test_leaf]
-    train_ids, test_ids = ((s[:, 0] >= 0).astype(int) if k == 2 else s.argmax(1) for s in (now, test))
+            curvature = np.bincount(tree.leaf, spread, minlength=1 << _DEPTH)
+            value = _RATE * _divide(tree.total * (1 if k == 2 else (k - 1) / k), curvature)
+            now[c] += value.take(tree.leaf)
+            test[c] += value.take(tree.test_leaf)
+    train_ids, test_ids = ((s[0] >= 0).astype(int) if k == 2 else s.argmax(0) for s in (now, test))
     return Boosted(gain, values[train_ids], values[test_ids])
+
+
+class _Points:
+    """Codes as bins, and memory that all trees share: asked for anew in each it would cost as much as the sums.
+
+    Attributes:
+        bins, test_bins: [l, n] and [l, m].
+        key: the bins as numpy wants its indices, [l, n].
+        width: number of bins of the finest code.
+        up: for each level of a tree, the sum of the residuals (real) and the number of points (imaginary) of every
+            node up to every bin of every code, [l, nodes, width].
+        spare: for each level, memory to work in, [3, l, nodes, width].
+    """
+
+    def __init__(self, codes: Float[np.ndarray, "n l"], test_codes: Float[np.ndarray, "m l"]) -> None:
+        self.bins, self.test_bins = _bin(codes, test_codes)
+        self.key, self.width = self.bins.astype(np.intp), int(self.bins.max()) + 1
+        shapes = [(len(self.bins), 1 << depth, self.width) for depth in range(_DEPTH)]
+        self.up = [np.empty(shape, complex) for shape in shapes]
+        self.spare = [np.empty((3, *shape)) for shape in shapes]
+        for key, up in zip(self.key, self.up[0], strict=True):  # the root of every tree has the same points
+            up[0].imag = np.bincount(key, minlength=self.width).cumsum()
+
+    def cumulate(self, depth: int, node: Int[np.ndarray, " n"], residual: Float[np.ndarray, " n"]) -> None:
+        """Fill `up` of a level, whose node each point is in."""
+        start, both = node * self.width, residual + 1j
+        for key, up in zip(self.key, self.up[depth], strict=True):
+            if depth:
+                cells = np.zeros(up.size, complex)
+                np.add.at(cells, key + start, both)
+                cells.reshape(up.shape).cumsum(1, out=up)
+            else:
+                up[0].real = np.bincount(key, residual, minlength=self.width).cumsum()
 
 
 class _Tree(NamedTuple):
@@ -86,57 +118,72 @@ class _Tree(NamedTuple):
     points: Int[np.ndarray, " leaves"]
 
 
-def _grow(
-    bins: Int[np.ndarray, "l n"],
-    test_bins: Int[np.ndarray, "l m"],
-    residual: Float[np.ndarray, " n"],
-    rng: np.random.Generator,
-) -> _Tree:
+def _grow(points: _Points, residual: Float[np.ndarray, " n"], rng: np.random.Generator) -> _Tree:
     """One tree, level by level; a node that cannot be split sends all its points to the left."""
-    width, n = bins.shape
-    gain, code, weight = np.zeros(width), np.arange(width)[:, None], np.tile(residual, width)
-    smallest = _SMALLEST * float(residual @ residual)
-    leaf, test_leaf = np.zeros(n, np.intp), np.zeros(test_bins.shape[1], np.intp)
+    width = len(points.bins)
+    gain, smallest = np.zeros(width), _SMALLEST * float(residual @ residual)
+    leaf, test_leaf = np.zeros(len(residual), np.intp), np.zeros(points.test_bins.shape[1], np.intp)
     for depth in range(_DEPTH):
-        nodes = 1 << depth
-        key = ((code * nodes + leaf) * _BINS + bins).ravel()
-        shape = (width, nodes, _BINS)
-        left = np.bincount(key, weight, minlength=width * nodes * _BINS).reshape(shape).cumsum(2)
-        few = np.bincount(key, minlength=width * nodes * _BINS).reshape(shape).cumsum(2)
-        total, count = left[..., -1:], few[..., -1:]
-        better = _ratio(left, few) + _ratio(total - left, count - few) - _ratio(total, count)
+        nodes = np.arange(1 << depth)
+        points.cumulate(depth, leaf, residual)
+        better = _gains(points.up[depth], *points.spare[depth])
+        best, size = better.argmax(2), better.max(2)
         order = rng.permutation(width)
-        flat = better[order].transpose(1, 0, 2).reshape(nodes, -1)
-        best = flat.argmax(1)
-        size = flat[np.arange(nodes), best]
+        code = order[size[order].argmax(0)]
+        cut, size = best[code, nodes], size[code, nodes]
         split = size > smallest
-        feature, cut = order[best // _BINS], np.where(split, best % _BINS, _BINS)
-        np.add.at(gain, feature[split], size[split])
-        leaf = 2 * leaf + (bins[feature[leaf], np.arange(n)] > cut[leaf])
-        test_leaf = 2 * test_leaf + (test_bins[feature[test_leaf], np.arange(len(test_leaf))] > cut[test_leaf])
+        np.add.at(gain, code[split], size[split])
+        cut = np.where(split, cut, points.width)
+        leaf = _descend(leaf, points.bins, code, cut)
+        test_leaf = _descend(test_leaf, points.test_bins, code, cut)
     leaves = 1 << _DEPTH
-    return _Tree(
-        gain, leaf, test_leaf, np.bincount(leaf, residual, minlength=leaves), np.bincount(leaf, minlength=leaves)
-    )
+    total, size = np.bincount(leaf, residual, minlength=leaves), np.bincount(leaf, minlength=leaves)
+    return _Tree(gain, leaf, test_leaf, total, size)
+
+
+def _gains(
+    up: Complex[np.ndarray, "l nodes width"],
+    gain: Float[np.ndarray, "l nodes width"],
+    right: Float[np.ndarray, "l nodes width"],
+    few: Float[np.ndarray, "l nodes width"],
+) -> Float[np.ndarray, "l nodes width"]:
+    """Gain of a split after each bin, in `gain`; `right` and `few` are memory to work in."""
+    total, n = up[..., -1:].real, up[..., -1:].imag
+    np.subtract(total, up.real, out=right)
+    right *= right
+    right /= np.maximum(np.subtract(n, up.imag, out=few), 1, out=few)
+    np.multiply(up.real, up.real, out=gain)
+    gain /= np.maximum(up.imag, 1, out=few)
+    gain += right
+    gain -= total * total / np.maximum(n, 1)
+    return gain
+
+
+def _descend(
+    leaf: Int[np.ndarray, " n"],
+    bins: Int[np.ndarray, "l n"],
+    code: Int[np.ndarray, " nodes"],
+    cut: Int[np.ndarray, " nodes"],
+) -> Int[np.ndarray, " n"]:
+    """Each point to the left or right child of its node."""
+    goes = np.zeros(len(leaf), bool)
+    for node, (row, bound) in enumerate(zip(code.tolist(), cut.tolist(), strict=True)):
+        goes |= (bins[row] > bound) & (leaf == node)
+    return 2 * leaf + goes
 
 
 def _bin(
     x: Float[np.ndarray, "n l"], test: Float[np.ndarray, "m l"]
 ) -> tuple[Int[np.ndarray, "l n"], Int[np.ndarray, "l m"]]:
     """Codes as bins: one a different value where there are few, else bins of equal counts."""
-    bins, test_bins = np.empty(x.T.shape, np.intp), np.empty(test.T.shape, np.intp)
+    bins, test_bins = np.empty(x.T.shape, np.int16), np.empty(test.T.shape, np.int16)  # small, hence fast to compare
     for i, column in enumerate(x.T):
         values = np.unique(column)
         edges = (values[1:] + values[:-1]) / 2
         if len(values) > _BINS:
-            edges = np.unique(np.quantile(column, np.arange(1, _BINS) / _BINS))
+            edges = np.unique(np.quantile(np.sort(column), np.arange(1, _BINS) / _BINS))  # faster in order
         bins[i], test_bins[i] = np.searchsorted(edges, column), np.searchsorted(edges, test[:, i])
     return bins, test_bins
-
-
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """total² / count, 0 where nothing is."""
-    return total * total / np.maximum(count, 1)
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -147,6 +194,6 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (1 + np.tanh(x / 2)))
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(1, keepdims=True))
-    return np.asarray(e / e.sum(1, keepdims=True))
+def _softmax(x: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n"]:
+    e = np.exp(x - x.max(0))
+    return np.asarray(e / e.T.copy().sum(1))

@@ -25,7 +25,7 @@ class Agreeing:
 
     def __init__(self, ids: Int[np.ndarray, "n f"]) -> None:
         self.ids = ids
-        self.order = np.argsort(ids, axis=0, kind="stable")
+        self.order = [np.argsort(column, kind="stable") for column in ids.T]
         self.dependence = factor_dependence(ids)
         if self.dependence > _DEPENDENT:
             warnings.warn(
@@ -42,4 +42,4 @@ class Agreeing:
         count = np.bincount(self.ids[:, factor])
         start = np.cumsum(count) - count
         place = (rng.random((len(points), size)) * count[value, None]).astype(np.intp)
-        return self.order[start[value, None] + place, factor]
+        return self.order[factor].take(start[value, None] + place)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from counterfactory.metrics.draws import Agreeing
 from counterfactory.metrics.information import factor_ids
 from counterfactory.metrics.tables import Groups, as_groups, check_table, factor_kinds
 
-_BLOCK = 500  # votes at once
+_BLOCK = 500  # votes drawn at once
+_CACHED = 50  # votes gathered at once; more fall out of the cache
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def factor_vae(
             mine = np.flatnonzero(factor == j)
             for part in np.split(mine, range(_BLOCK, len(mine), _BLOCK)):
                 points = sets.with_values_of(rng.integers(len(z), size=len(part)), j, batch, rng)
-                moved = scaled[points].var(1, ddof=1) @ pool
+                moved = local_variance(scaled, points) @ pool
                 code[part] = np.where(active, moved, np.inf).argmin(1)
         return factor, code
 
@@ -105,3 +106,12 @@ def factor_vae(
     right = winner[code] == factor
     train = votes[winner, np.arange(len(blocks))].sum() / n_train
     return FactorVAE(float(right.mean()), float(train), votes, right, active, sets.dependence)
+
+
+def local_variance(codes: Float[np.ndarray, "n l"], points: Int[np.ndarray, "v b"]) -> Float[np.ndarray, "v l"]:
+    """Variance of every code over each set of points; points lead, so that sums run along whole rows of memory."""
+    found = np.empty((len(points), codes.shape[1]))
+    for start in range(0, len(points), _CACHED):
+        here = slice(start, start + _CACHED)
+        found[here] = codes.take(points[here].T, axis=0).var(0, ddof=1)
+    return found

@@ -24,14 +24,28 @@ from counterfactory.metrics.tables import Groups, as_groups, category_ids
 
 def equal_width(codes: Float[np.ndarray, "n l"], bins: int = 20) -> Int[np.ndarray, "n l"]:
     """Bin ids 0 .. bins - 1, each column by itself, as `digitize(z, histogram(z, bins)[1][:-1])` gives them."""
-    ids = np.empty(codes.shape, np.intp)
-    for i, column in enumerate(codes.T):
-        edges = np.histogram_bin_edges(column, bins)
-        ids[:, i] = np.digitize(column, edges[:-1]) - 1
-        crowded = np.bincount(ids[:, i]).max() > 0.95 * len(column)
+    ids = np.empty(codes.shape[::-1], np.intp)
+    for i, column in enumerate(np.ascontiguousarray(codes.T)):
+        ids[i] = _bin(column, np.histogram_bin_edges(column, bins))
+        crowded = np.bincount(ids[i]).max() > 0.95 * len(column)
         if crowded and column.std() > 0 and len(np.unique(column)) > 2:
             warnings.warn(f"more than 95% of the points share one bin of code {i}: it has outliers", stacklevel=2)
-    return ids
+    return ids.T
+
+
+def _bin(column: Float[np.ndarray, " n"], edges: Float[np.ndarray, " b"]) -> Int[np.ndarray, " n"]:
+    """Bins by division, corrected by the edges; by search where rounding has swallowed the edges."""
+    low, high = edges[:-1], np.append(edges[1:-1], np.inf)
+    step = edges[1] - edges[0]
+    if 1e-290 < step < np.inf:
+        ids = np.minimum(((column - edges[0]) / step).astype(np.intp), len(low) - 1)
+        for _ in range(2):
+            up, down = column >= high.take(ids), column < low.take(ids)
+            if not (up.any() or down.any()):
+                return ids
+            ids += up
+            ids -= down
+    return np.digitize(column, low) - 1
 
 
 def factor_ids(factors: Float[np.ndarray, "n f"], kinds: Sequence[str], bins: int = 20) -> Int[np.ndarray, "n f"]:
@@ -63,12 +77,14 @@ def entropies(ids: Int[np.ndarray, "n f"]) -> Float[np.ndarray, " f"]:
 
 def mutual_information(a: Int[np.ndarray, "n l"], b: Int[np.ndarray, "n f"]) -> Float[np.ndarray, "l f"]:
     """Plug-in mutual information of every pair of columns of ids."""
-    sizes = b.max(0) + 1
-    found = np.empty((a.shape[1], b.shape[1]))
-    for i, column in enumerate(a.T):
+    left, right = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    own, sizes = entropies(b), (right.max(1) + 1).tolist()
+    found = np.empty((len(left), len(right)))
+    for i, column in enumerate(left):
+        rows = {size: column * size for size in set(sizes)}
         for j, size in enumerate(sizes):
-            joint = np.bincount(column * size + b[:, j], minlength=(column.max() + 1) * size).reshape(-1, size)
-            found[i, j] = _entropy(joint.sum(0)) + _entropy(joint.sum(1)) - _entropy(joint.ravel())
+            found[i, j] = _entropy(np.bincount(rows[size] + right[j]))
+        found[i] = own + _entropy(np.bincount(column)) - found[i]
     return found.clip(min=0)
 
 
