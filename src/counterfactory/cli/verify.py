@@ -16,7 +16,7 @@ from counterfactory.errors import CounterfactoryError
 def verify(
     system: Annotated[str | None, typer.Argument(help="A name from `counterfactory systems`.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every system that has claims.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="The short form, a minute a system at most.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form, a minute or two a system.")] = False,
     seeds: Annotated[str, typer.Option(help="The seeds to measure on, with commas.")] = "0,1,2",
     out: Annotated[
         Path | None,
