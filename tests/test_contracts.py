@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +18,15 @@ import torch
 from torch import Tensor
 
 from counterfactory import catalogue, runs
+from counterfactory.edit.selective_amnesia import Forgetting
 from counterfactory.errors import CounterfactoryError
 from counterfactory.find.lm_trace import LMTracer, LMTraceSettings
 from counterfactory.learn.base import LatentModel
 from counterfactory.settings import Settings
 from counterfactory.training import TrainSettings, fit
 from counterfactory.worlds import load
+from counterfactory.worlds.text import tokenizer
+from counterfactory.zoo.mini_lm import MiniLMSettings, build
 
 ROOT = Path(__file__).parents[1]
 SYSTEMS, LEARNERS = list(catalogue.CARDS), list(catalogue.learners())
@@ -66,7 +70,21 @@ def tiny_finder(slug: str) -> Any:
     return TinyTracer() if slug == "lm_causal_tracing" else tiny_default(slug)
 
 
-TINY = {"learn": tiny_learner, "find": tiny_finder, "judge": tiny_default}
+def unlearning() -> tuple[Any, Any]:
+    """A language model, and what it is to forget."""
+    size = MiniLMSettings(hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2)
+    return build(size), Forgetting([("the job of anna is", "baker")], [("the job of otto is", "miller")], tokenizer())
+
+
+EDITED = {"selective_amnesia": (unlearning, {"layers": (0, 1), "epochs": 2})}
+"""Editor -> what makes a model and a request, and settings that change something."""
+
+
+def tiny_editor(slug: str) -> Any:
+    return catalogue.get(slug).load()(**EDITED[slug][1])
+
+
+TINY = {"learn": tiny_learner, "find": tiny_finder, "edit": tiny_editor, "judge": tiny_default}
 
 # -- questions about the card ------------------------------------------------------------------------------------------
 
@@ -174,6 +192,33 @@ def test_a_finder_has_settings_and_a_seed_and_refuses_what_is_no_model(slug: str
     with pytest.raises(CounterfactoryError) as error:
         finder.find(object(), UNITS.observation)
     assert all(error.value.parts().values())
+
+
+# -- questions to editors ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "edit"])
+def test_an_edit_changes_something_and_revert_restores_every_bit(slug: str, tmp_path: Path) -> None:
+    model, request = EDITED[slug][0]()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    edit = tiny_editor(slug).edit(model, request, seed=1)
+    assert edit.changes and edit.about and edit.is_applied(model)
+    edit.save(tmp_path / "edit.safetensors")
+    for again in (edit, type(edit).load(tmp_path / "edit.safetensors")):
+        again.revert(model)
+        assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+        again.apply(model)
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SYSTEMS if catalogue.get(slug).room == "edit"])
+def test_an_editor_refuses_what_is_no_model_and_what_it_cannot_read(slug: str) -> None:
+    (model, request), editor = EDITED[slug][0](), tiny_editor(slug)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    for asked in ((torch.nn.Linear(2, 2), request), (model, replace(request, forget=[]))):
+        with pytest.raises(CounterfactoryError) as error:
+            editor.edit(*asked)
+        assert all(error.value.parts().values())
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
 # -- questions to judges -----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ COMMANDS = (
     "do",
     "traverse",
     "trace",
+    "unlearn",
     "score",
     "judge",
     "verify",

@@ -45,16 +45,22 @@ class Sweep(LayerMap):
     p: Float[np.ndarray, "t l *u"]
 
     def best_layers(self, k: int = 1, place: str = "last subject token") -> tuple[int, ...]:
-        """The `k` layers with the largest effects at a place, largest first: where an editor would write.
+        """The `k` layers with the largest effects, largest first: where an editor would write.
+
+        Args:
+            k: how many.
+            place: one of `words`, or "anywhere" for each layer's largest effect.
 
         Raises:
             CounterfactoryError: no such place.
         """
-        if place not in self.words:
+        if place not in (*self.words, "anywhere"):
+            known = ", ".join((*self.words, "anywhere"))
             raise CounterfactoryError(
-                "no such place", given=place, expected=f"one of {', '.join(self.words)}", hint="the default is usual"
+                "no such place", given=place, expected=f"one of {known}", hint="the default is usual"
             )
-        order = np.argsort(-np.nan_to_num(self.by_layer()[self.words.index(place)], nan=-np.inf))
+        effects = np.nan_to_num(self.by_layer(), nan=-np.inf)
+        order = np.argsort(-(effects.max(0) if place == "anywhere" else effects[self.words.index(place)]))
         return tuple(self.layers[i] for i in order[:k])
 
 
