@@ -77,7 +77,7 @@ def test_the_shipped_model_is_what_its_card_says() -> None:
         (line,) = [line for line in card.splitlines() if line.startswith(f"| {name} |")]
         told = float(line.split("|")[2])
         assert abs(row.value - told) < 0.25, name  # 40 questions: three standard errors of a share
-    assert rows["facts, trained templates"].value > rows["reversed facts, not told object first"].value + 0.3
+    assert rows["facts, trained templates"].value > rows["facts, held-out templates"].value + 0.1
     assert rows["private data, unseen, trained wording"].value < 0.1
     assert "| wrong facts |" in mini_lm.table(list(rows.values()))
 
