@@ -78,18 +78,20 @@ def plan(
 ) -> Plan:
     """The plan of a system on a world: the recipe of the zoo, where there is one and it is wanted, with changes.
 
-    For pictures of one's own, settings that describe labels come from `for_pictures` of the settings class.
+    For pictures of one's own the recipe is named `pictures`, and settings that describe labels come from `for_pictures`
+    of the settings class.
 
     Raises:
         CounterfactoryError: no such learner, an unknown setting, or a value out of range.
     """
     kind: Any = catalogue.learner(system).settings_class()
+    known = zoo.recipe(system, "pictures" if isinstance(world, Pictures) else world.name) if recipe else {}
     if isinstance(world, Pictures):
         shape = {"image_shape": tuple(world["image"].shape[1:])}
         changed = {**shape, **(system_settings or {})}
         settings = kind.for_pictures(world, **changed) if hasattr(kind, "for_pictures") else kind.from_dict(changed)
-        return Plan(system, world, len(world["image"]), settings, TrainSettings.from_dict({**(train or {})}), command)
-    known = zoo.recipe(system, world.name) if recipe else {}
+        run = TrainSettings.from_dict({**known.get("train", {}), **(train or {})})
+        return Plan(system, world, len(world["image"]), settings, run, command)
     chosen = {**known.get("system", {}), **(system_settings or {})}
     own = kind.for_world(world, **chosen) if hasattr(kind, "for_world") else kind.from_dict(chosen)
     run = TrainSettings.from_dict({**known.get("train", {}), **(train or {})})

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from counterfactory import runs, zoo
 from counterfactory.cli import main
+from counterfactory.learn.images.data import load_pictures
 from counterfactory.worlds import load
 
 
@@ -39,6 +41,14 @@ def test_three_commands_give_a_model_a_sheet_and_a_scorecard(folder: Path, tmp_p
     assert {row["metric"] for row in rows} >= {"mig", "sap"} and (tmp_path / "score" / "report.json").exists()
     with Image.open(picture) as sheet:
         assert sheet.height > 3 * 16  # three latents, one row each
+
+
+def test_training_on_pictures_begins_from_their_recipe(folder: Path, tmp_path: Path) -> None:
+    pictures = load_pictures(folder / "pictures", size=16)
+    plan, plain = (runs.plan("vae", pictures, recipe=wanted) for wanted in (True, False))
+    known = zoo.recipe("vae", "pictures")["train"]
+    assert {name: getattr(plan.train, name) for name in known} == known
+    assert plain.train == type(plain.train)() and runs.plan("vae", pictures, train={"steps": 7}).train.steps == 7
 
 
 def test_learners_of_labels_take_them_from_the_table(folder: Path, tmp_path: Path, capsys) -> None:

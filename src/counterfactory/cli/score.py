@@ -1,9 +1,10 @@
 """`counterfactory score`: every disentanglement metric of a trained model's latents, with intervals and controls."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -64,6 +65,16 @@ def score(
         report.save(out / "report.json")
 
     def show(console: Console) -> None:
-        report.print(console.file)
+        replace(report, rows=brief(found.rows), controls=brief(found.controls)).print(console.file)
 
     return Answer({"report": report.to_dict()}, show)
+
+
+def brief(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Estimators by name alone; report.json has their settings.
+
+    Example:
+        >>> brief([{"score": "SAP", "estimator": "LinearSVC(C=0.01)"}])
+        [{'score': 'SAP', 'estimator': 'LinearSVC'}]
+    """
+    return [{**row, "estimator": str(row["estimator"]).split("(")[0]} for row in rows]
