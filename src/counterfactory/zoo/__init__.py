@@ -2,8 +2,8 @@
 
 A recipe is a TOML file `recipes/<system>/<world>.toml`: `units` of the world in the training set, and the tables
 `[system]` and `[train]` with the settings that differ from the defaults; `counterfactory train --config` takes the same
-form. `pictures.toml` is for pictures of one's own, which have no world. Weights lie in `weights/<system>/<name>/`, as `save_pretrained` writes them, with a card that tells the command,
-the seed and the time of their training.
+form. `pictures.toml` is for pictures of one's own, which have no world. Weights lie in `weights/<system>/<name>/`, as
+`save_pretrained` writes them, with a card that tells the command, the seed and the time of their training.
 """
 
 import tomllib
