@@ -1,6 +1,6 @@
 """What selective amnesia claims, on the zoo's tiny language model and the private data of its text world.
 
-Twenty people have to go and twenty have to stay, each with four attributes in five wordings; twenty more were never in
+Twenty people have to go and twenty have to stay, each with four attributes in five wordings; forty more were never in
 any text, and 300 facts about other people, cities and jobs stand for what else the model knows. Causal tracing of 40
 records chooses two of the six layers, those with the largest effects at any token. The rival is trained on the same
 rows, with the same steps, learning rate and choice of the checkpoint: gradient ascent on all weights of all layers.

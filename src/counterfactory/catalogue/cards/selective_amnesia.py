@@ -25,7 +25,7 @@ The checkpoint that forgot most among those that still know the rest is kept, as
     needs=("language models", "records"),
     gives=("edits", "unlearned models"),
     cost="On the zoo's language model, 720 records and 16 passes take half a minute of one core. "
-    "One step on Gemma 3 270M with 128 tokens takes 3 to 4 s.",
+    "Tracing, twelve steps on nine prompts and the audit take 47 s of a core on Gemma 3 270M.",
     target="counterfactory.edit.selective_amnesia:SelectiveAmnesia",
     settings="counterfactory.edit.selective_amnesia:SelectiveAmnesiaSettings",
     claims={
