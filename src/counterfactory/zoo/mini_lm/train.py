@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 TIERS = ("quick", "shipped")
-"""quick: seconds, for tests of code. shipped: about twenty minutes on one core, the recipe of the weights in the package."""
+"""quick: seconds, for tests of code. shipped: twenty minutes on one core, the recipe of the weights in the package."""
 WEIGHTS = Path(zoo.__file__).parent / "weights" / "mini_lm"
 
 
